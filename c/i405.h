@@ -1,0 +1,290 @@
+/* i405's C shim: everything that must be native. One header; each .c includes only this and system headers
+ * (aead.c alone: OpenSSL's).
+ *
+ * Memory: one arena, one mmap, allocated from by slabs. TypeScript sees it as one ArrayBuffer and passes u32
+ * OFFSETS into it, never pointers. Offset 0 is never handed out, so 0 means "none" or "failed".
+ * Every function checks that offset + length lies inside the arena and returns -EFAULT if not.
+ * Results: a count >= 0, or -errno. Nothing here logs. Nothing allocates after i405_pacer_start, but for rings.
+ * Times: nanoseconds of CLOCK_MONOTONIC since the process's base (set by the first i405_open), as double:
+ * exact for 104 days. */
+#ifndef I405_H
+#define I405_H
+#include <stdint.h>
+
+#define I405_EXPORT __attribute__((visibility("default")))
+
+/* ---- memory (memory.c) ---------------------------------------------------------------------------------- */
+
+/* Maps the arena once per process (NORESERVE, DONTDUMP, WIPEONFORK); later calls (other threads, any length)
+ * do nothing and return 0. */
+I405_EXPORT int32_t i405_open(uint32_t arena_len);
+I405_EXPORT void *i405_base(void);
+I405_EXPORT uint32_t i405_arena_len(void);
+/* A zeroed block, 64-byte aligned, locked as far as RLIMIT_MEMLOCK allows; 0 when the arena is full. Any thread. */
+I405_EXPORT uint32_t i405_alloc(uint32_t len);
+/* Wipes and returns a block. `len` must be what was asked for. Any thread. */
+I405_EXPORT int32_t i405_free(uint32_t off, uint32_t len);
+/* Bytes that could not be locked in memory so far (0 = all locked). */
+I405_EXPORT uint32_t i405_unlocked_len(void);
+/* Now, in ns since the base. */
+I405_EXPORT double i405_now(void);
+/* The base: CLOCK_REALTIME ns minus i405_now() at this moment, for turning times into wall-clock ones. */
+I405_EXPORT double i405_wall_base(void);
+
+/* ---- record protection (aead.c) -------------------------------------------------------------------------- */
+
+enum { I405_AES_128_GCM = 0x1301, I405_AES_256_GCM = 0x1302, I405_CHACHA20_POLY1305 = 0x1303 };
+
+/* Traffic keys of one direction and epoch, as TypeScript writes them into the arena before i405_key_new. */
+struct i405_key_material {
+  uint32_t suite; /* TLS cipher suite number */
+  uint8_t key[32];
+  uint8_t iv[12];
+  uint8_t sn[32]; /* sequence number key; unused (zeros) for TLS over TCP */
+};
+_Static_assert(sizeof(struct i405_key_material) == 80, "ffi/layout.ts reads this struct by offset");
+
+/* Makes a key of the material at `off`, then wipes the material. The expanded key schedules lie in locked,
+ * non-dumpable memory. Returns a key id > 0 (never reused while alive) or -errno. Any thread. A key id may be used
+ * by one thread for sealing and by another for opening only through two ids. */
+I405_EXPORT int32_t i405_key_new(uint32_t off);
+I405_EXPORT int32_t i405_key_free(int32_t key);
+
+/* One protected record for the batch calls. src = the record's start (its header); the ciphertext with tag
+ * follows the header at src + hdr_len. */
+struct i405_record {
+  uint32_t src;
+  uint32_t len;     /* whole record: header + ciphertext + tag */
+  uint8_t hdr_len;  /* AAD = these bytes with the sequence number in clear */
+  uint8_t seq_off;  /* where the sequence number lies in the header */
+  uint8_t seq_len;  /* 0 (TLS over TCP), 1 or 2 */
+  uint8_t pad;
+  int32_t key;
+  uint32_t seq_lo;  /* the whole 64-bit record sequence number, for the nonce */
+  uint32_t seq_hi;
+  uint32_t dst;     /* plaintext (open: written; seal: read). May not overlap src..src+len. */
+  int32_t result;   /* open: plaintext length (content type byte included) or -EBADMSG; seal: len; or -errno */
+};
+_Static_assert(sizeof(struct i405_record) == 32, "ffi/layout.ts reads this struct by offset");
+
+/* Removes (or adds: it is its own inverse) record number encryption in place, RFC 9147 section 4.2.3. A record
+ * shorter than hdr_len + 16 gets result -EBADMSG; others 0. Returns the count processed. */
+I405_EXPORT int32_t i405_unmask_batch(uint32_t records, uint32_t count);
+/* Opens records whose number is in clear; ciphertext is left as it is, plaintext goes to dst. Returns how many
+ * opened. */
+I405_EXPORT int32_t i405_open_batch(uint32_t records, uint32_t count);
+/* Seals: header template at src (sequence number in clear already), plaintext of len - hdr_len - 16 bytes at dst;
+ * writes ciphertext and tag after the header, then encrypts the number. Used by tests and for the pacer's twin. */
+I405_EXPORT int32_t i405_seal_batch(uint32_t records, uint32_t count);
+
+/* ---- sockets, TUN, the data Worker's loop (batch.c, tun.c) ------------------------------------------------- */
+
+struct i405_addr {
+  uint8_t family; /* 0 none, 4, 6 */
+  uint8_t pad;
+  uint16_t port;  /* host order */
+  uint32_t scope; /* IPv6 scope id */
+  uint8_t ip[16]; /* network order; IPv4 in the first four */
+};
+_Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct by offset");
+
+/* A non-blocking UDP socket bound to the address at `off` (port 0: any; the real one is written back). Sets
+ * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
+ * flow label 0, UDP_GRO off unless flags & 1. Unconnected. Returns the fd or -errno. */
+I405_EXPORT int32_t i405_udp_open(uint32_t addr, uint32_t flags);
+/* Sends at once (handshake replies of a server). src may be 0 (kernel chooses). A pending ICMP error is cleared
+ * and the send repeated. Returns len or -errno. */
+I405_EXPORT int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint32_t src);
+/* The local address the kernel would use towards `to` -> written at `out`. And the MTU of that route as result. */
+I405_EXPORT int32_t i405_route_probe(uint32_t to, uint32_t out);
+
+/* Opens or attaches to the TUN device whose name (NUL-terminated, 16 bytes) is at `name`: IFF_TUN | IFF_NO_PI |
+ * IFF_VNET_HDR, header length 10, non-blocking, no offloads enabled. flags bit 0: persist. The real name is
+ * written back. Returns the fd or -errno. */
+I405_EXPORT int32_t i405_tun_open(uint32_t name, uint32_t flags);
+/* TUNSETPERSIST on/off and TUNSETOWNER (owner < 0: leave). */
+I405_EXPORT int32_t i405_tun_persist(int32_t fd, int32_t on, int32_t owner);
+/* Writes `count` packets described by {u32 off, u32 len} pairs at `descs`, each preceded in TUN by an all-zero
+ * virtio header which the shim adds. Returns how many the kernel took. */
+I405_EXPORT int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count);
+I405_EXPORT int32_t i405_close(int32_t fd);
+I405_EXPORT int32_t i405_event_open(void);       /* eventfd */
+I405_EXPORT int32_t i405_event_signal(int32_t fd);
+
+#define I405_RX_STRIDE 2048   /* bytes of a receive buffer: the largest datagram read; longer ones are truncated, flagged */
+#define I405_TUN_STRIDE 2048  /* a TUN packet without offloads; MTU <= 2000 */
+
+struct i405_rx {         /* one received datagram */
+  uint32_t off;          /* of its bytes; valid until the next i405_io_poll */
+  uint32_t len;
+  int32_t peer;          /* from i405_peer_set, or -1 */
+  uint32_t flags;        /* bit 0 truncated; bits 8.. index of the UDP fd it came in on (0 or 1) */
+  struct i405_addr from;
+  struct i405_addr to;   /* local address (PKTINFO); family 0 if not known */
+  double time_ns;        /* when the batch was read */
+};
+_Static_assert(sizeof(struct i405_rx) == 72, "ffi/layout.ts reads this struct by offset");
+
+struct i405_io {
+  /* in */
+  int32_t udp_fd[2];     /* -1: none */
+  int32_t tun_fd;        /* -1: none */
+  int32_t event_fd;      /* -1: none; drained when readable */
+  uint32_t rx_max;       /* datagrams to take at most (<= rx_cap) */
+  uint32_t tun_max;      /* TUN packets to take at most (<= tun_cap); 0: neither read nor wait for TUN */
+  uint32_t rx_descs;     /* struct i405_rx[rx_cap] */
+  uint32_t rx_cap;
+  uint32_t rx_bufs;      /* rx_cap * I405_RX_STRIDE */
+  uint32_t tun_descs;    /* {u32 off, u32 len}[tun_cap] */
+  uint32_t tun_cap;
+  uint32_t tun_bufs;     /* tun_cap * I405_TUN_STRIDE; the virtio header is not part of off/len */
+  double timeout_ns;     /* < 0: wait for ever; 0: do not wait */
+  /* out */
+  uint32_t rx_count;
+  uint32_t tun_count;
+  uint32_t event;        /* 1 if the eventfd was signalled */
+  uint32_t rx_errors;    /* receive calls that failed other than EAGAIN (ICMP errors and the like), summed for ever */
+  double now_ns;         /* after the wait */
+};
+_Static_assert(sizeof(struct i405_io) == 80, "ffi/layout.ts reads this struct by offset");
+
+/* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
+I405_EXPORT int32_t i405_io_poll(uint32_t io);
+
+/* Who a source address belongs to: O(1) table of up to 65,536 entries, one per process. peer < 0 removes. Worker only. */
+I405_EXPORT int32_t i405_peer_set(uint32_t addr, int32_t peer);
+
+/* ---- the pacer (pacer.c) ----------------------------------------------------------------------------------- */
+
+enum { I405_POLL_SLEEPY = 0, I405_POLL_HYBRID = 1, I405_POLL_SPINNY = 2 };
+enum { I405_PACER_NO_FIFO = 1, I405_PACER_NO_LOCK = 2, I405_PACER_THROTTLED = 4, I405_PACER_SHARED_CPU = 8 };
+
+struct i405_pacer_config {
+  uint32_t poll_mode;
+  uint32_t fifo;          /* 1: SCHED_FIFO priority 50 */
+  int32_t cpu;            /* >= 0: pin there; -1: choose (last allowed CPU when there are two); -2: do not pin */
+  uint32_t calibrate_ms;  /* time given to wake-up calibration before start returns; 0: use lead_ns */
+  double lead_ns;
+  double lead_max_ns;     /* cap, 30 % of the shortest interval */
+  double reserved;
+};
+_Static_assert(sizeof(struct i405_pacer_config) == 40, "ffi/layout.ts reads this struct by offset");
+
+/* Written by the pacer, read by anyone. */
+struct i405_pacer_state {
+  uint32_t running;
+  uint32_t flags;         /* I405_PACER_... : what was asked for and not had */
+  int32_t cpu;
+  int32_t tid;
+  double lead_ns;
+  double wake_p50_ns, wake_p99_ns, wake_p999_ns; /* from calibration */
+  double stall_max_ns;    /* longest time the spinning pacer was kept from running */
+  double stalls;          /* count > 1 ms */
+};
+_Static_assert(sizeof(struct i405_pacer_state) == 64, "ffi/layout.ts reads this struct by offset");
+
+/* Starts the one pacer thread of the process; returns its state's offset or -errno (-EALREADY). */
+I405_EXPORT int32_t i405_pacer_start(uint32_t config);
+/* Stops it (bounded wait); rings stay and may be freed afterwards. */
+I405_EXPORT int32_t i405_pacer_stop(void);
+
+/* Words of a plaintext buffer. Worker: FREE -> (writes) -> READY; READY -> FILLING (CAS, to append) -> READY.
+ * Pacer: READY -> TAKEN (CAS, at freeze) -> FREE (after its copy). Buffers are used in order, a queue:
+ * the pacer always looks at buffer (taken % buf_count) only. */
+enum { I405_FREE = 0, I405_FILLING = 1, I405_READY = 2, I405_TAKEN = 3 };
+enum { I405_KIND_PLAINTEXT = 0, I405_KIND_RAW = 1 };
+struct i405_buf {        /* at bufs + index * buf_stride; 64 bytes, then the bytes */
+  int32_t word;
+  uint32_t kind;         /* PLAINTEXT: plaintext_len bytes (content type byte included); RAW: datagram_len bytes */
+  uint32_t pad[14];
+};
+_Static_assert(sizeof(struct i405_buf) == 64, "ffi/layout.ts reads this struct by offset");
+
+struct i405_ring_config {
+  int32_t fd;              /* UDP socket (or one end of a datagram socket pair) */
+  uint32_t datagram_len;   /* header + plaintext + 16 */
+  uint32_t hdr_len;
+  uint32_t seq_off;
+  uint32_t seq_len;        /* 2 (0: TLS over TCP, later) */
+  uint32_t burst;          /* records per slot, sent with one UDP_SEGMENT call when > 1 */
+  uint32_t buf_count;      /* plaintext buffers: a power of two */
+  uint32_t times_count;    /* slot times: a power of two */
+  uint32_t trace_count;    /* entries of the slot trace: a power of two, or 0 */
+  uint32_t pad;
+  double interval_ns;      /* mean; for the repeat rule and lead cap */
+  struct i405_addr to;     /* family 0: fd is connected / socket pair: plain send */
+  struct i405_addr from;   /* family 0: kernel chooses */
+};
+_Static_assert(sizeof(struct i405_ring_config) == 96, "ffi/layout.ts reads this struct by offset");
+
+#define I405_HIST_BUCKETS 256
+/* Shared by Worker and pacer; every field written by one side only. Counters are doubles (exact to 2^53). */
+struct i405_ring {
+  uint32_t bufs, buf_stride, buf_count, plaintext_len; /* set at creation */
+  uint32_t times, times_count;                         /* double[times_count] */
+  uint32_t trace, trace_count;                         /* struct i405_trace[trace_count] */
+  uint32_t chaff;          /* plaintext_len bytes: written by TypeScript before start, constant afterwards */
+  uint32_t taken;          /* pacer: buffers taken so far, modulo 2^32 */
+  uint32_t running;        /* pacer: 1 while merged */
+  uint32_t switches;       /* pacer: key switches done so far */
+  double slots;            /* pacer: slots whose time has come (sent + skipped) */
+  double records;          /* records handed to the kernel */
+  double data_records;     /* of these, with a buffer */
+  double skipped;          /* slots not sent: the next slot's time had come */
+  double late;             /* sent later than 100 us after their time */
+  double send_errors;      /* records the kernel refused (EAGAIN, ENOBUFS, ...): lost */
+  double dry;              /* slots that ran by the repeat rule because no time was written */
+  double keyless;          /* slots dropped for want of keys; a correct program keeps this 0 */
+  double slot_next;        /* number of the next slot to be frozen */
+  double slot_next_ns;     /* its time */
+  double seq_next;         /* sequence number that the next record gets, in the current key set */
+  double dev_sum_ns, dev_sum2, dev_max_ns, dev_min_ns; /* of actual - planned, over sent slots */
+  double times_end;        /* slots with written times: i405_ring_times adds to it */
+  uint32_t hist[I405_HIST_BUCKETS]; /* |deviation| log-linear: bucket b < 16: b * 1 ns..; else 16 per octave; see pacer.c */
+};
+_Static_assert(sizeof(struct i405_ring) == 48 + 16 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
+
+struct i405_trace {       /* one per slot, index = slot % trace_count */
+  double slot;
+  double planned_ns;
+  double actual_ns;       /* call time of the send; 0 when skipped */
+  uint32_t data_records;  /* how many of the burst carried a buffer */
+  uint32_t flags;         /* 1 skipped, 2 late, 4 dry, 8 send error */
+};
+_Static_assert(sizeof(struct i405_trace) == 32, "ffi/layout.ts reads this struct by offset");
+
+/* Makes a ring with all that it needs; returns its offset or -errno. */
+I405_EXPORT int32_t i405_ring_new(uint32_t config);
+/* Publishes `count` more slot times, which TypeScript has written at index (times_end + i) % times_count.
+ * -ENOSPC when they would overwrite times still to come. */
+I405_EXPORT int32_t i405_ring_times(uint32_t ring, uint32_t count);
+/* From slot >= first_slot on: seal with `key`, header template at `hdr` (hdr_len bytes, number bytes zero, copied
+ * now), numbers from 0. The first call before start sets the initial set. One pending set at a time: -EBUSY. */
+I405_EXPORT int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot);
+/* Where records go from the next slot on. */
+I405_EXPORT int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
+I405_EXPORT int32_t i405_ring_start(uint32_t ring);
+/* Takes it out of the pacer; returns when the pacer no longer touches it (bounded wait), then frees it. */
+I405_EXPORT int32_t i405_ring_free(uint32_t ring);
+
+/* ---- host (host.c) ----------------------------------------------------------------------------------------- */
+
+/* Reads a whole small file (/proc, /sys, ...) -> length or -errno. path is NUL-terminated. */
+I405_EXPORT int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
+I405_EXPORT int32_t i405_set_dumpable(int32_t on);
+/* nice value, timer slack 1 ns, and affinity of the calling thread; cpu_not >= 0: every allowed CPU but that. */
+I405_EXPORT int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);
+I405_EXPORT int32_t i405_cpu_count(void);
+/* Packet socket on interface `name` (NUL-terminated) for an observer: fd or -errno; kernel time stamps on. */
+I405_EXPORT int32_t i405_observe_open(uint32_t name);
+/* Reads up to `max` frames: struct i405_seen[max] at `out` -> count. Waits up to timeout_ms for the first. */
+struct i405_seen {
+  double time_ns;          /* kernel receive time stamp, in ns since the base (realtime, converted) */
+  uint32_t len;            /* frame length on the wire without link header */
+  uint32_t direction;      /* sll_pkttype */
+  uint8_t head[64];        /* the first bytes from the IP header on */
+};
+_Static_assert(sizeof(struct i405_seen) == 80, "ffi/layout.ts reads this struct by offset");
+I405_EXPORT int32_t i405_observe_read(int32_t fd, uint32_t out, uint32_t max, uint32_t timeout_ms);
+
+#endif

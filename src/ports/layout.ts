@@ -1,0 +1,135 @@
+/** Offsets and lengths, in bytes, of the structs of `c/i405.h` that the core shares with the shim.
+ * The twin implementations use the same layouts over an ordinary ArrayBuffer. `tests/ffi/layout_test.ts` holds
+ * them equal to the compiler's. */
+
+export const KEY_MATERIAL = { size: 80, suite: 0, key: 4, iv: 36, sn: 48 } as const;
+
+export const RECORD = {
+  size: 32,
+  src: 0,
+  len: 4,
+  hdrLen: 8,
+  seqOff: 9,
+  seqLen: 10,
+  key: 12,
+  seqLo: 16,
+  seqHi: 20,
+  dst: 24,
+  result: 28,
+} as const;
+
+export const ADDR = { size: 24, family: 0, port: 2, scope: 4, ip: 8 } as const;
+
+export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 40, timeNs: 64 } as const;
+export const RX_STRIDE = 2048;
+export const TUN_STRIDE = 2048;
+export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;
+
+export const IO = {
+  size: 80,
+  udpFd0: 0,
+  udpFd1: 4,
+  tunFd: 8,
+  eventFd: 12,
+  rxMax: 16,
+  tunMax: 20,
+  rxDescs: 24,
+  rxCap: 28,
+  rxBufs: 32,
+  tunDescs: 36,
+  tunCap: 40,
+  tunBufs: 44,
+  timeoutNs: 48,
+  rxCount: 56,
+  tunCount: 60,
+  event: 64,
+  rxErrors: 68,
+  nowNs: 72,
+} as const;
+
+export const POLL_MODE = { sleepy: 0, hybrid: 1, spinny: 2 } as const;
+export type PollMode = keyof typeof POLL_MODE;
+export const PACER_FLAG = { noFifo: 1, noLock: 2, throttled: 4, sharedCpu: 8 } as const;
+
+export const PACER_CONFIG = {
+  size: 40,
+  pollMode: 0,
+  fifo: 4,
+  cpu: 8,
+  calibrateMs: 12,
+  leadNs: 16,
+  leadMaxNs: 24,
+} as const;
+
+export const PACER_STATE = {
+  size: 64,
+  running: 0,
+  flags: 4,
+  cpu: 8,
+  tid: 12,
+  leadNs: 16,
+  wakeP50Ns: 24,
+  wakeP99Ns: 32,
+  wakeP999Ns: 40,
+  stallMaxNs: 48,
+  stalls: 56,
+} as const;
+
+export const BUF = { headLen: 64, word: 0, kind: 4 } as const;
+export const BUF_WORD = { free: 0, filling: 1, ready: 2, taken: 3 } as const;
+export const BUF_KIND = { plaintext: 0, raw: 1 } as const;
+
+export const RING_CONFIG = {
+  size: 96,
+  fd: 0,
+  datagramLen: 4,
+  hdrLen: 8,
+  seqOff: 12,
+  seqLen: 16,
+  burst: 20,
+  bufCount: 24,
+  timesCount: 28,
+  traceCount: 32,
+  intervalNs: 40,
+  to: 48,
+  from: 72,
+} as const;
+
+export const HIST_BUCKETS = 256;
+export const RING = {
+  size: 48 + 16 * 8 + 4 * HIST_BUCKETS,
+  bufs: 0,
+  bufStride: 4,
+  bufCount: 8,
+  plaintextLen: 12,
+  times: 16,
+  timesCount: 20,
+  trace: 24,
+  traceCount: 28,
+  chaff: 32,
+  taken: 36,
+  running: 40,
+  switches: 44,
+  slots: 48,
+  records: 56,
+  dataRecords: 64,
+  skipped: 72,
+  late: 80,
+  sendErrors: 88,
+  dry: 96,
+  keyless: 104,
+  slotNext: 112,
+  slotNextNs: 120,
+  seqNext: 128,
+  devSumNs: 136,
+  devSum2: 144,
+  devMaxNs: 152,
+  devMinNs: 160,
+  timesEnd: 168,
+  hist: 176,
+} as const;
+
+export const TRACE = { size: 32, slot: 0, plannedNs: 8, actualNs: 16, dataRecords: 24, flags: 28 } as const;
+export const TRACE_FLAG = { skipped: 1, late: 2, dry: 4, sendError: 8 } as const;
+
+export const SEEN = { size: 80, timeNs: 0, len: 8, direction: 12, head: 16, headLen: 64 } as const;

@@ -1,0 +1,88 @@
+/** The outside world as interfaces. The core takes these, never a socket, a clock or a random source of its own;
+ * `ffi/` implements them over the shim, `src/record/plain_protection.ts` and the simulator in TypeScript. */
+
+export * from "./layout.ts";
+
+/** One block of memory and four views on it, made once. Offsets are bytes; offset 0 means "none". */
+export interface Memory {
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+  readonly f64: Float64Array;
+  /** A zeroed block aligned to 64 bytes. Throws RangeError when there is no room. */
+  alloc(len: number): number;
+  /** Wipes and returns a block; `len` as it was asked for. */
+  free(off: number, len: number): void;
+}
+
+/** Nanoseconds since the process's base; never goes back. */
+export interface Clock {
+  nowNs(): number;
+}
+
+/** Cryptographically strong random bytes. */
+export interface Entropy {
+  fill(out: Uint8Array): void;
+}
+
+/** AEAD and record number encryption over descriptors (RECORD in layout.ts) in a Memory. */
+export interface RecordProtection {
+  /** Makes a key of the KEY_MATERIAL at `materialOff` and wipes that. Throws RangeError for an unknown suite. */
+  newKey(materialOff: number): number;
+  freeKey(key: number): void;
+  /** Record number encryption, its own inverse, in place (RFC 9147 §4.2.3). */
+  unmaskBatch(records: number, count: number): void;
+  /** Opens to `dst`; `result` is the plaintext's length, content type byte included, or negative. Returns how many opened. */
+  openBatch(records: number, count: number): number;
+  /** Seals the plaintext at `dst` behind the header at `src`, then encrypts the number. */
+  sealBatch(records: number, count: number): void;
+}
+
+export interface RingConfig {
+  readonly fd: number;
+  readonly datagramLen: number;
+  readonly hdrLen: number;
+  readonly seqOff: number;
+  readonly seqLen: number;
+  readonly burst: number;
+  readonly bufCount: number;
+  readonly timesCount: number;
+  readonly traceCount: number;
+  readonly intervalNs: number;
+  readonly to: EndpointAddress;
+  readonly from?: EndpointAddress;
+}
+
+/** An IP address in network order (4 or 16 bytes), a port, and for link-local IPv6 a scope id. */
+export interface EndpointAddress {
+  readonly ip: Uint8Array;
+  readonly port: number;
+  readonly scope?: number;
+}
+
+/** The pacer: alone decides when a slot leaves, seals it at freeze. Rings are RING structs in Memory. */
+export interface Pacer {
+  /** Returns the ring's offset. The chaff plaintext is zeros but for its last byte, 23 (application_data). */
+  newRing(config: RingConfig): number;
+  /** Publishes `count` slot times already written into the ring's times array. */
+  ringTimes(ring: number, count: number): void;
+  /** From slot `firstSlot` on: seal with `key` and the header template at `hdr` (copied), numbers from 0. */
+  ringKeys(ring: number, key: number, hdr: number, firstSlot: number): void;
+  ringDest(ring: number, fd: number, to: EndpointAddress, from?: EndpointAddress): void;
+  ringStart(ring: number): void;
+  ringFree(ring: number): void;
+}
+
+/** The data Worker's way to the network and the TUN device: one IO struct, one blocking call. */
+export interface PacketIo {
+  /** Offset of the IO struct; its descriptor arrays are set up. */
+  readonly io: number;
+  /** Reads, or waits until `timeoutNs` (in the struct) and reads. Returns the count of what came. */
+  poll(): number;
+  /** Writes packets described by TUN_DESC at `descs`; returns how many the kernel took. */
+  tunWriteBatch(descs: number, count: number): number;
+  /** Sends one datagram at once. Returns its length or a negative errno. */
+  udpSend(fd: number, off: number, len: number, to: EndpointAddress, from?: EndpointAddress): number;
+  /** Binds datagrams from `address` to `peer` in RX.peer; a negative peer removes. */
+  setPeer(address: EndpointAddress, peer: number): void;
+}
