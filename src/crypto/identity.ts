@@ -1,0 +1,76 @@
+/** PSK identities that name nobody to an observer: base64url(n ‖ HMAC-SHA256(identity key, n) cut to 16 bytes), with
+ * n of 16 random bytes per handshake. Only who has the key can tell whose it is, or that two belong together. */
+
+import { assert, concat, equalsConstantTime } from "../base/mod.ts";
+import { expand, extract } from "./hkdf.ts";
+import { hmacOf } from "./suites.ts";
+import { wipe } from "./wipe.ts";
+
+// Chosen here.
+export const IDENTITY_NONCE_LEN = 16;
+const IDENTITY_MAC_LEN = 16;
+/** Characters of base64url without padding for 32 bytes. */
+export const IDENTITY_LEN = 43;
+
+const encoder = new TextEncoder();
+const ALPHABET = encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+/** The 32-byte identity key of a client's key: HKDF-SHA256 without salt, info "i405 id". */
+export function identityKeyOf(key: Uint8Array): Uint8Array {
+  const prk = extract("sha256", undefined, key);
+  const identityKey = expand("sha256", prk, encoder.encode("i405 id"), 32);
+  wipe(prk);
+  return identityKey;
+}
+
+/** The 43 ASCII bytes of one handshake's identity; `nonce` is 16 fresh random bytes. */
+export function makeIdentity(identityKey: Uint8Array, nonce: Uint8Array): Uint8Array {
+  assert(nonce.length === IDENTITY_NONCE_LEN, "an identity nonce has 16 bytes");
+  const mac = hmacOf("sha256", identityKey, nonce).subarray(0, IDENTITY_MAC_LEN);
+  return toBase64Url(concat(nonce, mac));
+}
+
+/** Whether `identity` was made with `identityKey`; takes the same time whether it was or not, for one length. */
+export function identityMatches(identityKey: Uint8Array, identity: Uint8Array): boolean {
+  if (identity.length !== IDENTITY_LEN) return false;
+  const nonce = fromBase64Url(identity, IDENTITY_NONCE_LEN);
+  if (nonce === undefined) return false;
+  return equalsConstantTime(makeIdentity(identityKey, nonce), identity);
+}
+
+/** RFC 4648 §5 without padding. */
+function toBase64Url(bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(Math.ceil(bytes.length * 8 / 6));
+  let bits = 0;
+  let held = 0;
+  let at = 0;
+  for (const byte of bytes) {
+    held = (held << 8 | byte) & 0xffff;
+    bits += 8;
+    while (bits >= 6) {
+      bits -= 6;
+      out[at++] = ALPHABET[held >> bits & 63];
+    }
+  }
+  if (bits > 0) out[at++] = ALPHABET[held << (6 - bits) & 63];
+  return out;
+}
+
+/** The first `len` bytes that `text` stands for, or `undefined` if a character among theirs is none of the alphabet. */
+function fromBase64Url(text: Uint8Array, len: number): Uint8Array | undefined {
+  const out = new Uint8Array(len);
+  let bits = 0;
+  let held = 0;
+  let at = 0;
+  for (let i = 0; at < len; i++) {
+    const value = ALPHABET.indexOf(text[i]);
+    if (value < 0) return undefined;
+    held = (held << 6 | value) & 0xffff;
+    bits += 6;
+    if (bits >= 8) {
+      bits -= 8;
+      out[at++] = held >> bits;
+    }
+  }
+  return out;
+}
