@@ -3,6 +3,7 @@
 
 import { x25519 } from "@noble/curves/ed25519.js";
 import { p256 } from "@noble/curves/nist.js";
+import { assert } from "../base/mod.ts";
 import type { Entropy } from "../ports/mod.ts";
 import { wipe } from "./wipe.ts";
 
@@ -13,7 +14,8 @@ export interface KeyShare {
   readonly group: number;
   /** key_exchange of the client's KeyShareEntry. */
   readonly share: Uint8Array;
-  /** The shared secret, or `undefined` if the peer's share is invalid: illegal_parameter. Uses the private key up. */
+  /** The shared secret, or `undefined` if the peer's share is invalid: illegal_parameter. Uses the private key up:
+   * a second call is a defect and throws. */
   finish(peerShare: Uint8Array): Uint8Array | undefined;
   wipe(): void;
 }
@@ -65,15 +67,21 @@ export function shareLenOf(group: number): number {
 export function generate(group: number, entropy: Entropy): KeyShare {
   const curve = curveOf(group);
   const privateKey = newPrivateKey(curve, entropy);
+  let used = false;
   return {
     group,
     share: curve.publicKey(privateKey),
     finish(peerShare) {
+      assert(!used, "a private key serves one exchange");
+      used = true;
       const secret = sharedSecret(curve, privateKey, peerShare);
       wipe(privateKey);
       return secret;
     },
-    wipe: () => wipe(privateKey),
+    wipe() {
+      used = true;
+      wipe(privateKey);
+    },
   };
 }
 
@@ -108,7 +116,7 @@ function sharedSecret(curve: Curve, privateKey: Uint8Array, peerShare: Uint8Arra
   try {
     secret = curve.sharedSecret(privateKey, peerShare);
   } catch {
-    return undefined; // a point not on the curve, the point at infinity, a wiped key
+    return undefined; // a point not on the curve, the point at infinity
   }
   // RFC 8446 §7.4.2: an all-zero X25519 result MUST be refused. Looks at every byte in any case.
   return secret.reduce((all, byte) => all | byte, 0) === 0 ? undefined : secret;
