@@ -41,8 +41,9 @@ export function isUnifiedHeader(firstByte: number): boolean {
 }
 
 /** Reads the header at `off`; true only if it and its whole ciphertext lie before `end`, and that has a legal length.
- * `cidLen` is the length of connection ids agreed for this direction: RFC 9147 §9 has them in all records then, and a
- * record with another notion is refused. Without a length the record fills the datagram, to `end`. Allocates nothing. */
+ * `cidLen` is the length of connection ids agreed for this direction; 0: none, and a record with one is refused
+ * (RFC 9147 §9). A record without one is read in any case: the caller sees `header.cidLen` and drops a datagram whose
+ * first record lacks it. Without a length the record fills the datagram, to `end`. Allocates nothing. */
 export function parseUnifiedHeader(
   bytes: Uint8Array,
   off: number,
@@ -52,17 +53,18 @@ export function parseUnifiedHeader(
 ): boolean {
   if (off >= end || end > bytes.length) return false;
   const first = bytes[off];
-  if (!isUnifiedHeader(first) || ((first & CID_BIT) !== 0) !== (cidLen > 0)) return false;
+  const hasCid = (first & CID_BIT) !== 0;
+  if (!isUnifiedHeader(first) || (hasCid && cidLen === 0)) return false;
   const sequenceLen = (first & SEQUENCE_16_BIT) !== 0 ? 2 : 1;
   const hasLength = (first & LENGTH_BIT) !== 0;
-  const sequenceOff = 1 + cidLen;
+  const sequenceOff = 1 + (hasCid ? cidLen : 0);
   const headerLen = sequenceOff + sequenceLen + (hasLength ? 2 : 0);
   const rest = end - off - headerLen;
   if (rest < CIPHERTEXT_LEN_MIN) return false;
   const at = off + sequenceOff;
   const lengthAt = at + sequenceLen;
   header.epochBits = first & EPOCH_MASK;
-  header.cidLen = cidLen;
+  header.cidLen = hasCid ? cidLen : 0;
   header.sequenceOff = sequenceOff;
   header.sequenceLen = sequenceLen;
   header.sequenceBits = sequenceLen === 2 ? bytes[at] << 8 | bytes[at + 1] : bytes[at];
