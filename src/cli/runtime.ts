@@ -1,0 +1,169 @@
+/** What client and server share in the main isolate: the shim, the data Worker, the way between them, the clock of the
+ * handshakes. */
+
+import type { Shim } from "../../ffi/mod.ts";
+import { PACER_FLAG, PACER_STATE } from "../ports/mod.ts";
+import type { Log } from "../status/log.ts";
+import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
+import { Mailbox } from "../tunnel/mailbox.ts";
+import type { Order, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
+
+// Chosen here.
+const MAILBOX_LEN = 1 << 18;
+const STOP_WAIT_MS = 4000;
+const TIMER_MAX_MS = 60_000;
+
+/** What runs the handshakes: ClientControl or ServerControl. */
+export interface Control {
+  handle(event: WorkerEvent, nowNs: number): void;
+  nextTimeoutNs(): number;
+  handleTimeout(nowNs: number): void;
+}
+
+type OmitCommon<T> = T extends unknown
+  ? Omit<T, "shim" | "mailbox" | "eventsInFlight" | "eventFd" | "counters">
+  : never;
+/** A WorkerConfig without what the runtime fills in. */
+export type WorkerSettings = OmitCommon<WorkerConfig>;
+
+export interface RingView {
+  readonly ring: number;
+  readonly intervalNs: number;
+}
+
+export class Runtime {
+  readonly counters: DataCounters;
+  /** Rings of the clients by index (a client has one, 0). */
+  readonly rings = new Map<number, RingView>();
+  /** Offset of the PACER_STATE, 0 before the Worker is ready. */
+  pacerState = 0;
+  /** Settles when the Worker has ended: "" after a stop that was asked for, else what failed. */
+  readonly ended: Promise<string>;
+  readonly #shim: Shim;
+  readonly #log: Log;
+  readonly #mailbox = Mailbox.create<Order>(MAILBOX_LEN);
+  readonly #eventsInFlight = new SharedArrayBuffer(4);
+  readonly #eventFd: number;
+  readonly #countersOff: number;
+  #worker: Worker | undefined;
+  #control: Control | undefined;
+  #onEvent: ((event: WorkerEvent) => void) | undefined;
+  #timer: number | undefined;
+  #end!: (reason: string) => void;
+
+  constructor(shim: Shim, log: Log) {
+    this.#shim = shim;
+    this.#log = log;
+    this.#eventFd = shim.eventOpen();
+    this.#countersOff = shim.memory.alloc(COUNTERS_LEN);
+    this.counters = new DataCounters(shim.memory, this.#countersOff);
+    this.ended = new Promise((resolve) => this.#end = resolve);
+  }
+
+  /** Starts the Worker. `onEvent` sees every event after `control` has handled it. */
+  start(settings: WorkerSettings, control: Control, onEvent: (event: WorkerEvent) => void): void {
+    this.#control = control;
+    this.#onEvent = onEvent;
+    const worker = new Worker(new URL("./data_worker.ts", import.meta.url), { type: "module" });
+    this.#worker = worker;
+    worker.onmessage = ({ data }: MessageEvent<WorkerEvent>) => this.#event(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#end(`the data thread failed: ${event.message}`);
+    };
+    const config = {
+      ...settings,
+      shim: this.#shim.path,
+      mailbox: this.#mailbox.buffer,
+      eventsInFlight: this.#eventsInFlight,
+      eventFd: this.#eventFd,
+      counters: this.#countersOff,
+    } as WorkerConfig;
+    worker.postMessage(config);
+    this.#arm();
+  }
+
+  /** An order for the Worker; the handshakes' own retransmission makes up for one that finds no room. */
+  order(order: Order, ...bytes: readonly Uint8Array[]): void {
+    if (!this.#mailbox.post(order, ...bytes)) this.counters.add("orders_dropped");
+    this.#shim.eventSignal(this.#eventFd);
+  }
+
+  /** Says goodbye in slots and ends the Worker; bounded in time. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    if (this.#worker === undefined) return;
+    this.order({ type: "stop" });
+    let timer: number | undefined;
+    const timeout = new Promise<string>((resolve) =>
+      timer = setTimeout(() => resolve("timeout"), STOP_WAIT_MS)
+    );
+    await Promise.race([this.ended, timeout]);
+    clearTimeout(timer);
+    this.#worker.terminate();
+  }
+
+  #event(event: WorkerEvent): void {
+    const nowNs = this.#shim.clock.nowNs();
+    if (event.type === "failed") return this.#end(event.message);
+    if (event.type === "stopped") return this.#end("");
+    if (event.type === "ready") {
+      this.pacerState = event.pacerState;
+      this.#reportPacer();
+    } else {
+      Atomics.sub(new Int32Array(this.#eventsInFlight), 0, 1);
+      if (event.type === "ring") {
+        this.rings.set(event.client, { ring: event.ring, intervalNs: event.intervalNs });
+      }
+      this.#control!.handle(event, nowNs);
+    }
+    this.#onEvent!(event);
+    this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const nextNs = this.#control!.nextTimeoutNs();
+    if (nextNs === Infinity) return;
+    const ms = Math.min(TIMER_MAX_MS, Math.max(0, (nextNs - this.#shim.clock.nowNs()) / 1e6));
+    this.#timer = setTimeout(() => {
+      this.#control!.handleTimeout(this.#shim.clock.nowNs());
+      this.#arm();
+    }, ms);
+  }
+
+  /** The pacer's flags as words, and one warning for each: what timing the user can expect. */
+  #reportPacer(): void {
+    const { memory } = this.#shim;
+    const state = this.pacerState;
+    const flags = memory.u32[(state + PACER_STATE.flags) >> 2];
+    const us = (off: number) => Number((memory.f64[(state + off) >> 3] / 1e3).toFixed(1));
+    this.#log.info("pacer started", {
+      cpu: memory.i32[(state + PACER_STATE.cpu) >> 2],
+      fifo: (flags & PACER_FLAG.noFifo) === 0,
+      lead_us: us(PACER_STATE.leadNs),
+      wake_p50_us: us(PACER_STATE.wakeP50Ns),
+      wake_p999_us: us(PACER_STATE.wakeP999Ns),
+    });
+    if ((flags & PACER_FLAG.noFifo) !== 0) {
+      this.#log.warn("timing: no SCHED_FIFO, slots may be late when the machine is busy", {
+        remedy: "run as root or grant CAP_SYS_NICE",
+      });
+    }
+    if ((flags & PACER_FLAG.sharedCpu) !== 0) {
+      this.#log.warn("timing: the pacer shares its CPU with the rest, how busy the machine is can show", {
+        remedy: "use a machine with two CPUs or more",
+      });
+    }
+    if ((flags & PACER_FLAG.noLock) !== 0) {
+      this.#log.warn("memory could not be locked, a page fault can make a slot late", {
+        remedy: "raise `ulimit -l` or grant CAP_IPC_LOCK",
+      });
+    }
+    if ((flags & PACER_FLAG.throttled) !== 0) {
+      this.#log.warn("timing: the kernel may take the CPU from the pacer (real-time throttling)", {
+        remedy: "use --poll-mode sleepy or longer intervals",
+      });
+    }
+  }
+}

@@ -1,0 +1,244 @@
+/** The keyed state of two participants from epoch 3 on: receive epochs, the secrets of both directions, KeyUpdate,
+ * ACKs and alerts. No I/O, no clock, no slots: bytes and time come in, contents for slots go out by `takeControl`.
+ *
+ * KeyUpdate (RFC 9147 §8): the epoch bits of a record are in the clear, so when they change must be public. The
+ * KeyUpdate is sent at a fixed count of records, and the new epoch begins at the next multiple of a fixed count
+ * after its ACK: nothing in it depends on user data. */
+
+import { assert } from "../base/mod.ts";
+import { suiteById } from "../crypto/suites.ts";
+import type { CipherSuite } from "../crypto/suites.ts";
+import { nextTrafficSecret } from "../crypto/key_schedule.ts";
+import type { Memory, RecordProtection } from "../ports/mod.ts";
+import { installKey } from "../record/install_key.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { emitAck, parseAck } from "../wire/dtls_ack.ts";
+import { HANDSHAKE_HEADER_LEN, HANDSHAKE_TYPE, parseHandshakeHeader } from "../wire/handshake_header.ts";
+import { emitHandshakeMessage } from "../wire/handshake_header.ts";
+import { ReceiveEpoch } from "./receive_epoch.ts";
+
+// Chosen here.
+const CONTROLS_MAX = 8;
+const REPLAY_WINDOW_MIN = 4096;
+const REPLAY_WINDOW_NS = 250e6;
+
+/** What the handshake leaves behind. Secrets are the session's from here on, and wiped by it. */
+export interface SessionSecrets {
+  readonly suite: number;
+  /** Application traffic secrets 0 (RFC 8446 §7.1), of this participant's sending and receiving direction. */
+  readonly send: Uint8Array;
+  readonly receive: Uint8Array;
+  /** message_seq that follows the handshake, each way (RFC 9147 §5.2). */
+  readonly sendMessageSeq: number;
+  readonly receiveMessageSeq: number;
+}
+
+export interface SessionOptions {
+  /** Records after which this side updates its sending key; public. */
+  readonly rekeyRecords: number;
+  /** The new epoch begins at a multiple of this count of records after `rekeyRecords`. */
+  readonly rekeyBlock: number;
+  /** Records a nanosecond that the peer sends, for the replay window's length. */
+  readonly receiveRate: number;
+}
+
+/** One content to be put into a slot as a record of its own. */
+export interface ControlContent {
+  readonly contentType: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What a handshake, ACK or alert content did. */
+export type ControlEvent = "none" | "peer closed" | "peer failed" | "update acknowledged" | "malformed";
+
+export class Session {
+  readonly suite: CipherSuite;
+  /** One or two epochs that may be read now, newest last. */
+  readonly receiveEpochs: ReceiveEpoch[] = [];
+  sendEpoch = 3;
+  readonly #memory: Memory;
+  readonly #protection: RecordProtection;
+  readonly #options: SessionOptions;
+  readonly #controls: ControlContent[] = [];
+  #sendSecret: Uint8Array;
+  #receiveSecret: Uint8Array;
+  #sendMessageSeq: number;
+  #receiveMessageSeq: number;
+  /** Number that the next record had when the outstanding KeyUpdate was posted; -1: none outstanding. */
+  #updatePostedAt = -1;
+  #updateAcked = false;
+  #updateRepeatAt = 0;
+
+  constructor(
+    memory: Memory,
+    protection: RecordProtection,
+    secrets: SessionSecrets,
+    options: SessionOptions,
+    nowNs: number,
+  ) {
+    this.suite = suiteById(secrets.suite);
+    this.#memory = memory;
+    this.#protection = protection;
+    this.#options = options;
+    this.#sendSecret = secrets.send.slice();
+    this.#receiveSecret = secrets.receive.slice();
+    this.#sendMessageSeq = secrets.sendMessageSeq;
+    this.#receiveMessageSeq = secrets.receiveMessageSeq;
+    this.#addReceiveEpoch(3, nowNs);
+  }
+
+  /** Records a nanosecond that the peer sends. */
+  get receiveRate(): number {
+    return this.#options.receiveRate;
+  }
+
+  /** The newest epoch that may be read and has these low bits, or undefined. */
+  receiveEpochFor(bits: number): ReceiveEpoch | undefined {
+    for (let i = this.receiveEpochs.length - 1; i >= 0; i--) {
+      const epoch = this.receiveEpochs[i];
+      if (epoch.bits === bits && !epoch.exhausted) return epoch;
+    }
+    return undefined;
+  }
+
+  /** To be called after an authentic record of `epoch`: an older epoch is given up once the newer one has run for
+   * as long as reordering may last. */
+  noteAuthentic(epoch: ReceiveEpoch): void {
+    if (this.receiveEpochs.length < 2 || epoch !== this.receiveEpochs[1]) return;
+    if (epoch.authenticated < REPLAY_WINDOW_MIN) return;
+    this.receiveEpochs.shift()!.close(this.#protection);
+  }
+
+  /** Makes the sending key of the current send epoch: a key id, owned by the caller. Once per epoch: a second
+   * key of one epoch would repeat nonces. */
+  newSendKey(): number {
+    return installKey(this.#memory, this.#protection, this.suite, this.#sendSecret, "dtls");
+  }
+
+  /** The next content for a slot, or undefined. */
+  takeControl(): ControlContent | undefined {
+    return this.#controls.shift();
+  }
+
+  get hasControl(): boolean {
+    return this.#controls.length > 0;
+  }
+
+  /** Handles a content other than application data of an authentic record. Never throws for a peer's bytes. */
+  control(
+    contentType: number,
+    bytes: Uint8Array,
+    epoch: number,
+    sequenceNumber: number,
+    nowNs: number,
+  ): ControlEvent {
+    if (contentType === CONTENT_TYPE.handshake) {
+      return this.#handshake(bytes, epoch, sequenceNumber, nowNs);
+    }
+    if (contentType === CONTENT_TYPE.ack) return this.#ack(bytes);
+    if (contentType === CONTENT_TYPE.alert && bytes.length === 2) {
+      return bytes[1] === 0 ? "peer closed" : "peer failed"; // close_notify is 0, RFC 8446 §6.1
+    }
+    return "malformed";
+  }
+
+  /** To be called now and then with the number that the next record will have: posts the KeyUpdate when its count
+   * has come, and again until it is acknowledged. */
+  maintain(nextNumber: number): void {
+    if (nextNumber < this.#options.rekeyRecords || this.#updateAcked) return;
+    if (this.#updatePostedAt >= 0 && nextNumber < this.#updateRepeatAt) return;
+    if (this.#updatePostedAt < 0) this.#updatePostedAt = nextNumber;
+    this.#updateRepeatAt = nextNumber + this.#options.rekeyBlock;
+    // RFC 9147 §8: KeyUpdate is a handshake message with its own message_seq; update_not_requested, since each
+    // side updates by its own count.
+    this.#push(
+      CONTENT_TYPE.handshake,
+      emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, this.#sendMessageSeq, new Uint8Array([0])),
+    );
+  }
+
+  /** After the ACK: the number at which the new epoch begins, counted in records of the old one. Else undefined. */
+  switchNumber(nextNumber: number): number | undefined {
+    if (!this.#updateAcked) return undefined;
+    const { rekeyRecords, rekeyBlock } = this.#options;
+    return rekeyRecords + (Math.floor((nextNumber - rekeyRecords) / rekeyBlock) + 1) * rekeyBlock;
+  }
+
+  /** Moves the sending side to its next epoch and returns the key for it. */
+  nextSendEpoch(): number {
+    assert(this.#updateAcked, "RFC 9147 §8: a new epoch is used only after its KeyUpdate is acknowledged");
+    const next = nextTrafficSecret(this.suite, "dtls", this.#sendSecret);
+    this.#sendSecret.fill(0);
+    this.#sendSecret = next;
+    this.sendEpoch++;
+    this.#sendMessageSeq++;
+    this.#updatePostedAt = -1;
+    this.#updateAcked = false;
+    return this.newSendKey();
+  }
+
+  close(): void {
+    for (const epoch of this.receiveEpochs) epoch.close(this.#protection);
+    this.receiveEpochs.length = 0;
+    this.#sendSecret.fill(0);
+    this.#receiveSecret.fill(0);
+    this.#controls.length = 0;
+  }
+
+  #push(contentType: number, bytes: Uint8Array): void {
+    if (this.#controls.length < CONTROLS_MAX) this.#controls.push({ contentType, bytes });
+  }
+
+  #handshake(bytes: Uint8Array, epoch: number, sequenceNumber: number, nowNs: number): ControlEvent {
+    const header = parseHandshakeHeader(bytes);
+    if (header === undefined || header.fragmentOffset !== 0 || header.fragmentLen !== header.len) {
+      return "malformed";
+    }
+    if (
+      header.type !== HANDSHAKE_TYPE.keyUpdate || header.len !== 1 ||
+      bytes.length !== HANDSHAKE_HEADER_LEN + 1
+    ) {
+      return header.type === HANDSHAKE_TYPE.finished ? "none" : "malformed";
+    }
+    if (bytes[HANDSHAKE_HEADER_LEN] > 1) return "malformed";
+    const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
+    if (header.messageSeq === this.#receiveMessageSeq && epoch === newest.epoch) {
+      this.#receiveMessageSeq++;
+      this.#nextReceiveEpoch(nowNs);
+    } else if (header.messageSeq >= this.#receiveMessageSeq) {
+      return "malformed";
+    }
+    // RFC 9147 §7: a repeated KeyUpdate is acknowledged again.
+    this.#push(CONTENT_TYPE.ack, emitAck([{ epoch, sequenceNumber }]));
+    return "none";
+  }
+
+  #ack(bytes: Uint8Array): ControlEvent {
+    const numbers = parseAck(bytes);
+    if (numbers === undefined) return "malformed";
+    if (this.#updatePostedAt < 0 || this.#updateAcked) return "none";
+    for (const number of numbers) {
+      if (number.epoch === this.sendEpoch && number.sequenceNumber >= this.#updatePostedAt) {
+        this.#updateAcked = true;
+        return "update acknowledged";
+      }
+    }
+    return "none";
+  }
+
+  #nextReceiveEpoch(nowNs: number): void {
+    const next = nextTrafficSecret(this.suite, "dtls", this.#receiveSecret);
+    this.#receiveSecret.fill(0);
+    this.#receiveSecret = next;
+    const newest = this.receiveEpochs[this.receiveEpochs.length - 1].epoch;
+    while (this.receiveEpochs.length > 1) this.receiveEpochs.shift()!.close(this.#protection);
+    this.#addReceiveEpoch(newest + 1, nowNs);
+  }
+
+  #addReceiveEpoch(epoch: number, nowNs: number): void {
+    const key = installKey(this.#memory, this.#protection, this.suite, this.#receiveSecret, "dtls");
+    const wanted = Math.max(REPLAY_WINDOW_MIN, REPLAY_WINDOW_NS * this.#options.receiveRate);
+    const len = 2 ** Math.ceil(Math.log2(wanted));
+    this.receiveEpochs.push(new ReceiveEpoch(epoch, key, len, nowNs));
+  }
+}

@@ -1,0 +1,160 @@
+/** The client's handshakes, in the main isolate: bytes and time in, orders for the data Worker out. It goes on for
+ * ever: a server that is away, restarted or moved is found again without anybody's help. */
+
+import type { DtlsClientOptions } from "../flight/dtls_client.ts";
+import { DtlsClient } from "../flight/dtls_client.ts";
+import type { ServerWelcome } from "../wire/inner_control.ts";
+import { parseServerWelcome } from "../wire/inner_control.ts";
+import type { Order, WorkerEvent } from "./messages.ts";
+
+// Chosen here.
+/** A handshake that gets nowhere starts again from a fresh ClientHello after so long. */
+const RESTART_NS = 6e9;
+const REPORT_NS = 10e9;
+
+export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";
+
+export interface ClientControlPorts {
+  order(order: Order, ...bytes: readonly Uint8Array[]): void;
+  log(level: "error" | "warn" | "info" | "debug", message: string, fields?: Record<string, unknown>): void;
+  /** The server's welcome of a new session. */
+  welcomed(welcome: ServerWelcome): void;
+}
+
+export class ClientControl {
+  state: ClientState = "connecting";
+  suiteName = "";
+  groupName = "";
+  reconnects = 0;
+  readonly #options: DtlsClientOptions;
+  readonly #ports: ClientControlPorts;
+  #dtls: DtlsClient;
+  #delivered = false;
+  #startedNs: number;
+  #reportAtNs: number;
+  #firstNs: number;
+
+  constructor(options: DtlsClientOptions, ports: ClientControlPorts, nowNs: number) {
+    this.#options = options;
+    this.#ports = ports;
+    this.#dtls = new DtlsClient(options);
+    this.#dtls.start(nowNs);
+    this.#firstNs = this.#startedNs = nowNs;
+    this.#reportAtNs = nowNs + REPORT_NS;
+  }
+
+  /** The first ClientHello, which is slot 0 of the train. Once, before anything else. */
+  firstDatagram(): Uint8Array {
+    return this.#dtls.nextDatagram()!;
+  }
+
+  handle(event: WorkerEvent, nowNs: number): void {
+    if (event.type === "handshake") {
+      if (this.#dtls.phase === "connected") return;
+      this.#dtls.receive(event.datagram, nowNs);
+      this.#advance(nowNs);
+    } else if (event.type === "authentic") {
+      this.#dtls.noteAuthenticRecord();
+    } else if (event.type === "welcome") {
+      this.#welcome(event.body);
+    } else if (event.type === "silent") {
+      this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
+    } else if (event.type === "closed") {
+      this.#again(event.reason, nowNs);
+    }
+  }
+
+  nextTimeoutNs(): number {
+    if (this.#dtls.phase === "connected") return Infinity;
+    return Math.min(this.#dtls.nextTimeoutNs(), this.#startedNs + RESTART_NS, this.#reportAtNs);
+  }
+
+  handleTimeout(nowNs: number): void {
+    if (this.#dtls.phase === "connected") return;
+    if (nowNs >= this.#reportAtNs) this.#report(nowNs);
+    const stuck = nowNs >= this.#startedNs + RESTART_NS && !this.#delivered;
+    if (stuck || this.#dtls.phase === "failed") this.#begin(nowNs);
+    else this.#dtls.handleTimeout(nowNs);
+    this.#advance(nowNs);
+  }
+
+  #advance(nowNs: number): void {
+    for (
+      let datagram = this.#dtls.nextDatagram();
+      datagram !== undefined;
+      datagram = this.#dtls.nextDatagram()
+    ) {
+      this.#ports.order({ type: "raw" }, datagram);
+    }
+    const result = this.#dtls.result;
+    if (result === undefined || this.#delivered) return;
+    this.#delivered = true;
+    this.state = "handshake done";
+    this.suiteName = result.suite.name;
+    this.groupName = result.groupName;
+    this.#ports.order(
+      {
+        type: "session",
+        client: 0,
+        suite: result.suite.id,
+        sendMessageSeq: result.sendMessageSeq,
+        receiveMessageSeq: result.receiveMessageSeq,
+        fdIndex: 0,
+        port: 0,
+        scope: 0,
+        localPort: 0,
+      },
+      result.clientSecret,
+      result.serverSecret,
+    );
+    this.#ports.log("info", "handshake done", {
+      suite: result.suite.name,
+      group: result.groupName,
+      after_ms: Math.round((nowNs - this.#firstNs) / 1e6),
+    });
+  }
+
+  #welcome(body: Uint8Array): void {
+    const welcome = parseServerWelcome(body);
+    if (welcome === undefined) return;
+    if (welcome.status > 1) {
+      this.state = "refused";
+      this.#ports.log("error", "the server refused these parameters", { reason: welcome.message });
+      return;
+    }
+    if (welcome.status === 1) {
+      this.#ports.log("warn", "the server sends slower than asked for", { reason: welcome.message });
+    }
+    this.state = "up";
+    this.#ports.welcomed(welcome);
+  }
+
+  #again(reason: string, nowNs: number): void {
+    this.reconnects++;
+    this.state = "reconnecting";
+    this.#ports.log("warn", "session lost, reconnecting", { reason });
+    this.#firstNs = nowNs;
+    this.#reportAtNs = nowNs + REPORT_NS;
+    this.#begin(nowNs);
+    this.#advance(nowNs);
+  }
+
+  #begin(nowNs: number): void {
+    this.#dtls = new DtlsClient(this.#options);
+    this.#dtls.start(nowNs);
+    this.#delivered = false;
+    this.#startedNs = nowNs;
+  }
+
+  /** A wrong key told apart from a silent server, as far as the protocol allows: both are silence, but only a server
+   * that runs answers the cookie. */
+  #report(nowNs: number): void {
+    this.#reportAtNs = nowNs + REPORT_NS;
+    const seconds = Math.round((nowNs - this.#firstNs) / 1e9);
+    const hint = this.#dtls.hint;
+    this.#ports.log("warn", "still connecting", {
+      seconds,
+      reason: hint ?? "no answer from the server (away, port blocked, or wrong address)",
+    });
+  }
+}

@@ -1,0 +1,231 @@
+/** The data Worker of a client: one peer, one train that never stops. Slot 0 is the first ClientHello; until a session
+ * is there, slots that carry no handshake datagram carry random bytes in a record's form; during a reconnect the old
+ * keys go on. */
+
+import type { EndpointAddress } from "../ports/mod.ts";
+import { INNER_TYPE } from "../wire/inner_frame.ts";
+import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
+import { Session } from "../session/session.ts";
+import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
+import type { DataPlanePorts } from "./data_plane.ts";
+import { Emitter } from "./emitter.ts";
+import type { Mail } from "./mailbox.ts";
+import type { ClientWorkerConfig, Order } from "./messages.ts";
+import { Peer, SendKeys } from "./peer.ts";
+import { keepKeysFresh, receiveRateOf, sessionOptions } from "./rekey.ts";
+
+// Chosen here.
+const QUEUE_LEN = 256 * 1024;
+const START_DELAY_NS = 20e6;
+/** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
+const SILENCE_NS = 2e9;
+const SILENCE_INTERVALS = 20;
+/** Goodbye: how many slots carry the close frame before the train ends. */
+const CLOSE_SLOTS = 3;
+const CLOSE_WAIT_MAX_NS = 1e9;
+
+export class ClientPlane extends DataPlane {
+  readonly #config: ClientWorkerConfig;
+  readonly #peer: Peer;
+  readonly #emitter: Emitter;
+  #welcomed = false;
+  /** Silence has been reported and no new session has come since. */
+  #reported = true;
+  #closingAtNs = Infinity;
+
+  constructor(ports: DataPlanePorts, config: ClientWorkerConfig) {
+    super(ports);
+    this.#config = config;
+    this.#peer = new Peer(0, ports.memory, QUEUE_LEN);
+    const seed = new Uint8Array(32);
+    ports.entropy.fill(seed);
+    const to: EndpointAddress = config.peer;
+    this.#emitter = new Emitter(ports.memory, ports.pacer, {
+      train: config.up,
+      seed,
+      startNs: this.nowNs + START_DELAY_NS,
+      fd: config.udpFds[0],
+      to,
+      traceCount: config.traceCount,
+    });
+    const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey(), 3);
+    this.#peer.train = { emitter: this.#emitter, keys };
+    this.#peer.address = to;
+    ports.io.setPeer(to, 0);
+    this.#emitter.raw(config.firstDatagram);
+    this.#emitter.start();
+    this.tell({ type: "ring", client: 0, ring: this.#emitter.ring, intervalNs: config.up.intervalNs });
+  }
+
+  protected order(mail: Mail<Order>): void {
+    const order = mail.head;
+    if (order.type === "raw") {
+      if (!this.#emitter.raw(mail.bytes[0].slice())) this.counters.add("orders_dropped");
+    } else if (order.type === "session") {
+      this.#newSession(mail);
+    } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
+      this.#peer.open = false;
+      this.#closingAtNs = this.nowNs +
+        Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 2) * this.#config.up.intervalNs);
+      for (let i = 0; i < CLOSE_SLOTS && this.#peer.current !== undefined; i++) {
+        this.#emitter.control(emitClose(0));
+      }
+    }
+  }
+
+  /** The pacer seals with the new session's key from its next slot on; records of the old session are still read
+   * until the new one has shown a sign of life. */
+  #newSession(mail: Mail<Order>): void {
+    const order = mail.head;
+    if (order.type !== "session") return;
+    const peer = this.#peer;
+    const secrets = {
+      suite: order.suite,
+      send: mail.bytes[0],
+      receive: mail.bytes[1],
+      sendMessageSeq: order.sendMessageSeq,
+      receiveMessageSeq: order.receiveMessageSeq,
+    };
+    peer.pending?.close();
+    const options = sessionOptions(
+      this.#config.rekeyRecords,
+      this.#config.up,
+      receiveRateOf(this.#config.down),
+    );
+    peer.pending = new Session(this.memory, this.ports.protection, secrets, options, this.nowNs);
+    peer.pendingAddress = peer.address;
+    peer.lastAuthenticNs = this.nowNs;
+    peer.open = this.#welcomed = this.#reported = false;
+    this.#emitter.dropRaw();
+    // The client's Finished is still on its way through the slots: the key changes behind it in any case, since a
+    // raw datagram is not sealed by the pacer.
+    peer.train!.keys.change(peer.pending.newSendKey(), 3, 0);
+    this.#sendParameters();
+  }
+
+  #sendParameters(): void {
+    const { up, down, nonce } = this.#config;
+    this.#emitter.control(emitClientParameters({
+      protocolVersion: 1,
+      oldestVersion: 1,
+      flags: 0,
+      s2cDatagramLen: down.datagramLen,
+      s2cIntervalNs: down.intervalNs,
+      s2cJitterSdNs: down.jitterSdNs,
+      s2cJitterLaw: down.jitterLaw,
+      s2cBurst: down.burst,
+      c2sIntervalNs: up.intervalNs,
+      c2sDatagramLen: up.datagramLen,
+      c2sBurst: up.burst,
+      nonce,
+    }));
+  }
+
+  protected peerOf(index: number): Peer | undefined {
+    return index === 0 ? this.#peer : undefined;
+  }
+
+  protected otherDatagram(rx: number, peer: Peer | undefined): void {
+    if (peer === undefined) this.counters.add("datagrams_unknown_sender");
+    else this.tellHandshake(rx, false);
+  }
+
+  protected authenticated(peer: Peer): void {
+    peer.promote();
+    this.tell({ type: "authentic", client: 0 });
+  }
+
+  protected innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void {
+    if (session !== peer.current) return;
+    if (type === INNER_TYPE.close) {
+      this.sessionEnded(peer, "the server closed the session");
+    } else if (type === INNER_TYPE.serverWelcome) {
+      const welcome = parseServerWelcome(body);
+      if (welcome === undefined) {
+        this.counters.add("control_malformed");
+      } else if (!this.#welcomed && sameBytes(welcome.nonce, this.#config.nonce)) {
+        this.#welcomed = true;
+        peer.open = welcome.status === 0 || welcome.status === 1;
+        this.tell({ type: "welcome", client: 0, body });
+      }
+    }
+  }
+
+  protected sessionEnded(peer: Peer, reason: string): void {
+    peer.open = false;
+    if (this.#reported) return;
+    this.#reported = true;
+    this.tell({ type: "closed", client: 0, reason });
+  }
+
+  protected admits(): boolean {
+    return true;
+  }
+
+  protected tunBudget(): number {
+    if (!this.#peer.open) return 0;
+    const bytes = this.#emitter.roomBytes - this.#peer.queue.payloadLen;
+    return bytes <= 0 ? 0 : Math.max(1, Math.floor(bytes / this.#emitter.plaintextLen));
+  }
+
+  protected tunPacket(off: number, len: number): void {
+    if (!this.#peer.queue.push(off, len)) this.counters.add("inner_dropped_queue_full");
+    else {
+      this.counters.add("inner_packets_out");
+      this.counters.add("inner_bytes_out", len);
+    }
+  }
+
+  protected pump(): number {
+    this.#emitter.pump(this.#peer.queue);
+    const wait = this.#peer.queue.count > 0 || this.#emitter.rawWaiting > 0 ||
+      (this.#peer.open && this.tunBudget() === 0);
+    return wait ? this.#emitter.nextRoomNs() : Infinity;
+  }
+
+  protected housekeeping(): void {
+    const peer = this.#peer;
+    const { keys } = peer.train!;
+    while (this.#emitter.refill()) this.counters.add("slots_refilled");
+    keys.maintain();
+    this.countFraming([peer]);
+    if (this.nowNs >= this.#closingAtNs) return this.#stop();
+    const session = peer.current ?? peer.pending;
+    if (session !== undefined) {
+      if (peer.pending === undefined) keepKeysFresh(session, this.#emitter, keys);
+      while (session.hasControl && this.#emitter.room > 0) {
+        const content = session.takeControl()!;
+        this.#emitter.content(content.contentType, content.bytes);
+      }
+    }
+    if (
+      (peer.pending !== undefined || !this.#welcomed) && session !== undefined && this.#emitter.waiting === 0
+    ) {
+      this.#sendParameters();
+    }
+    this.#watch();
+  }
+
+  /** Notices that nothing authentic has come for too long, and that a key is worn out. */
+  #watch(): void {
+    if (this.#reported) return;
+    const silentNs = this.nowNs - this.#peer.lastAuthenticNs;
+    const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * this.#config.down.intervalNs);
+    const worn = this.#emitter.numberNext >= RECORDS_MAX;
+    if (worn && !this.#peer.train!.keys.changing) this.#peer.train!.keys.change(this.throwawayKey(), 3, 0);
+    if (silentNs < limitNs && !worn) return;
+    this.#reported = true;
+    this.#peer.open = false;
+    this.tell({ type: "silent", client: 0, sinceMs: silentNs / 1e6 });
+  }
+
+  #stop(): void {
+    this.stopped = true;
+    this.#peer.closeTrain();
+    this.#peer.closeSessions();
+  }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}

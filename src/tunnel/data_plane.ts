@@ -1,0 +1,312 @@
+/* The data Worker, common to client and server. One turn: 1 orders from main · 2 wait for datagrams and inner
+ * packets · 3 open records, hand inner packets to TUN · 4 inner packets from TUN to queues · 5 queues to plaintexts ·
+ * 6 now and then: slot times, key changes, silence.
+ * Nothing here knows a slot's moment but to sleep until there is room again. */
+
+import type {
+  Clock,
+  EndpointAddress,
+  Entropy,
+  Memory,
+  Pacer,
+  PacketIo,
+  RecordProtection,
+} from "../ports/mod.ts";
+import { ADDR, IO, KEY_MATERIAL, RX, TUN_DESC } from "../ports/mod.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { parseVersion } from "../wire/ip_header.ts";
+import type { ReceiveEpoch } from "../session/receive_epoch.ts";
+import type { Session } from "../session/session.ts";
+import type { DataCounters } from "./counters.ts";
+import { Inbound } from "./inbound.ts";
+import type { Mail, Mailbox } from "./mailbox.ts";
+import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
+import type { Peer } from "./peer.ts";
+
+// Chosen here.
+const HOUSEKEEPING_NS = 100e6;
+const EVENTS_IN_FLIGHT_MAX = 256;
+/** Reassembled packets of one batch; a record of 1,350 bytes can complete one packet and hold others whole. */
+const COPIES_MAX = 256;
+const COPY_STRIDE = 2048;
+const WRITE_MAX = 2048;
+/** Records after which a key must not be used any more (RFC 9147 §4.5.3 asks for less than 2^24.5). */
+export const RECORDS_MAX = 2 ** 24;
+
+export interface DataPlanePorts {
+  readonly memory: Memory;
+  readonly protection: RecordProtection;
+  readonly pacer: Pacer;
+  readonly io: PacketIo;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly mailbox: Mailbox<Order>;
+  readonly counters: DataCounters;
+  /** Int32[1] shared with main: events that it has not handled yet. */
+  readonly eventsInFlight: Int32Array;
+  post(event: WorkerEvent): void;
+}
+
+export abstract class DataPlane {
+  protected readonly ports: DataPlanePorts;
+  protected readonly memory: Memory;
+  protected readonly counters: DataCounters;
+  readonly #inbound: Inbound;
+  readonly #io: number;
+  readonly #writes: number;
+  readonly #copies: number;
+  #writeCount = 0;
+  #copyCount = 0;
+  #housekeepingAtNs = 0;
+  #from: Peer | undefined;
+  #packetsIn = 0;
+  #bytesIn = 0;
+  protected nowNs = 0;
+  protected stopped = false;
+
+  constructor(ports: DataPlanePorts) {
+    this.ports = ports;
+    this.memory = ports.memory;
+    this.counters = ports.counters;
+    this.#io = ports.io.io;
+    const rxCap = this.memory.u32[(this.#io + IO.rxCap) >> 2];
+    this.#inbound = new Inbound(this.memory, ports.protection, ports.counters, Math.max(rxCap, 64));
+    this.#writes = this.memory.alloc(WRITE_MAX * TUN_DESC.size);
+    this.#copies = this.memory.alloc(COPIES_MAX * COPY_STRIDE);
+    this.nowNs = ports.clock.nowNs();
+  }
+
+  protected abstract order(mail: Mail<Order>): void;
+  /** The peer of RX.peer, or undefined. */
+  protected abstract peerOf(index: number): Peer | undefined;
+  /** A datagram that is no record of a session: of epoch 0 or 2, or of a stranger. */
+  protected abstract otherDatagram(rx: number, peer: Peer | undefined): void;
+  /** Inner control frame of an authentic record. */
+  protected abstract innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void;
+  /** First sign of life of the pending session. */
+  protected abstract authenticated(peer: Peer, session: Session): void;
+  protected abstract sessionEnded(peer: Peer, reason: string): void;
+  /** Whether an inner packet from `peer` may enter the TUN device; counts why not. */
+  protected abstract admits(peer: Peer, off: number, len: number): boolean;
+  /** How many TUN packets to read at most now. */
+  protected abstract tunBudget(): number;
+  /** One inner packet from the TUN device. */
+  protected abstract tunPacket(off: number, len: number): void;
+  /** Moves queued packets into plaintexts; returns when there will be room for more (Infinity: nothing waits). */
+  protected abstract pump(): number;
+  protected abstract housekeeping(): void;
+
+  /** One turn; false once stopped. */
+  turn(): boolean {
+    this.#orders();
+    if (this.stopped) return false;
+    const wakeNs = this.pump();
+    const { f64, u32 } = this.memory;
+    const io = this.#io;
+    u32[(io + IO.tunMax) >> 2] = Math.min(this.tunBudget(), u32[(io + IO.tunCap) >> 2]);
+    const waitNs = Math.min(wakeNs, this.#housekeepingAtNs) - this.ports.clock.nowNs();
+    f64[(io + IO.timeoutNs) >> 3] = Math.max(0, waitNs);
+    this.ports.io.poll();
+    this.nowNs = f64[(io + IO.nowNs) >> 3];
+    this.#datagrams(u32[(io + IO.rxCount) >> 2]);
+    this.#tunPackets(u32[(io + IO.tunCount) >> 2]);
+    if (this.nowNs >= this.#housekeepingAtNs) {
+      this.#housekeepingAtNs = this.nowNs + HOUSEKEEPING_NS;
+      this.housekeeping();
+    }
+    return true;
+  }
+
+  #orders(): void {
+    for (let mail = this.ports.mailbox.take(); mail !== undefined; mail = this.ports.mailbox.take()) {
+      this.order(mail);
+      for (const part of mail.bytes) part.fill(0);
+    }
+  }
+
+  #datagrams(count: number): void {
+    if (count === 0) return;
+    const { i32, u32, u8 } = this.memory;
+    const descs = u32[(this.#io + IO.rxDescs) >> 2];
+    this.counters.add("datagrams_in", count);
+    this.#inbound.beginTurn();
+    for (let i = 0; i < count; i++) {
+      const rx = descs + i * RX.size;
+      const off = u32[(rx + RX.off) >> 2];
+      const end = off + u32[(rx + RX.len) >> 2];
+      if ((u32[(rx + RX.flags) >> 2] & 1) !== 0) {
+        this.counters.add("datagrams_truncated");
+        continue;
+      }
+      const peer = this.peerOf(i32[(rx + RX.peer) >> 2]);
+      // RFC 9147 §4.1: the first byte tells a record of an epoch > 0 (001xxxxx) from the plaintext ones.
+      if (peer !== undefined && end > off && (u8[off] & 0xe0) === 0x20) this.#records(peer, rx, off, end);
+      else this.otherDatagram(rx, peer);
+    }
+    this.#inbound.run(this.nowNs, this);
+    this.#flush();
+    if (this.#packetsIn > 0) {
+      this.counters.add("inner_packets_in", this.#packetsIn);
+      this.counters.add("inner_bytes_in", this.#bytesIn);
+      this.#packetsIn = this.#bytesIn = 0;
+    }
+  }
+
+  #records(peer: Peer, rx: number, off: number, end: number): void {
+    if ((this.memory.u8[off] & 3) === 2) this.otherDatagram(rx, peer); // epoch 2 (or 6, of a long session)
+    for (let at = off; at < end;) {
+      if (this.#inbound.full) {
+        this.#inbound.run(this.nowNs, this);
+        this.#flush();
+      }
+      const len = this.#inbound.add(peer, at, end);
+      if (len < 0) this.counters.add("datagrams_malformed");
+      else if (len === 0) this.counters.add("records_no_epoch");
+      if (len <= 0) return;
+      at += len;
+    }
+  }
+
+  /** InboundSink. */
+  plaintext(
+    peer: Peer,
+    session: Session,
+    epoch: ReceiveEpoch,
+    number: number,
+    off: number,
+    len: number,
+  ): void {
+    const { u8 } = this.memory;
+    peer.lastAuthenticNs = this.nowNs;
+    if (session === peer.pending) this.authenticated(peer, session);
+    // RFC 8446 §5.4: the content type is the last byte that is not zero.
+    let end = off + len - 1;
+    while (end >= off && u8[end] === 0) end--;
+    if (end < off) {
+      this.counters.add("inner_malformed");
+      return;
+    }
+    if (u8[end] === CONTENT_TYPE.applicationData) {
+      this.#from = peer;
+      this.#session = session;
+      peer.unpacker.read(off, end - off, this, number);
+      return;
+    }
+    const event = session.control(u8[end], u8.slice(off, end), epoch.epoch, number, this.nowNs);
+    if (event === "malformed") this.counters.add("control_malformed");
+    else if (event === "peer closed" || event === "peer failed") this.sessionEnded(peer, event);
+  }
+  #session: Session | undefined;
+
+  /** Unpacker's sink: an inner packet. */
+  packet(off: number, len: number): void {
+    const peer = this.#from!;
+    if (parseVersion(this.memory.u8, off, len) === 0) {
+      this.counters.add("inner_malformed");
+      return;
+    }
+    if (!this.admits(peer, off, len)) return;
+    if (this.#writeCount === WRITE_MAX || this.#copyCount === COPIES_MAX) this.#flush();
+    let at = off;
+    if (peer.reassembler.holds(off)) {
+      at = this.#copies + this.#copyCount++ * COPY_STRIDE;
+      this.memory.u8.copyWithin(at, off, off + len);
+    }
+    const desc = (this.#writes + this.#writeCount++ * TUN_DESC.size) >> 2;
+    this.memory.u32[desc] = at;
+    this.memory.u32[desc + 1] = len;
+    this.#packetsIn++;
+    this.#bytesIn += len;
+  }
+
+  /** Unpacker's sink: a control frame. */
+  control(type: number, off: number, len: number): void {
+    this.innerControl(this.#from!, this.#session!, type, this.memory.u8.slice(off, off + len));
+  }
+
+  /** Unpacker's sink: the rest of a record that makes no sense. */
+  malformed(_reason: number): void {
+    this.counters.add("inner_malformed");
+  }
+
+  /** Brings the counters that peers keep for themselves into the common block. */
+  protected countFraming(peers: Iterable<Peer | undefined>): void {
+    let dropped = 0;
+    let unknown = 0;
+    for (const peer of peers) {
+      if (peer === undefined) continue;
+      dropped += peer.reassembler.droppedCount + peer.reassembler.counters.badRange;
+      unknown += peer.unpacker.unknownControls;
+    }
+    this.counters.set("inner_fragments_dropped", dropped);
+    this.counters.set("inner_unknown_type", unknown);
+  }
+
+  #flush(): void {
+    if (this.#writeCount > 0) {
+      const written = this.ports.io.tunWriteBatch(this.#writes, this.#writeCount);
+      if (written < this.#writeCount) {
+        this.counters.add("tun_write_failed", this.#writeCount - Math.max(0, written));
+      }
+    }
+    this.#writeCount = this.#copyCount = 0;
+  }
+
+  #tunPackets(count: number): void {
+    const { u32 } = this.memory;
+    const descs = u32[(this.#io + IO.tunDescs) >> 2] >> 2;
+    for (let i = 0; i < count; i++) this.tunPacket(u32[descs + 2 * i], u32[descs + 2 * i + 1]);
+  }
+
+  /** Tells main; drops (and counts) a datagram's event when main is far behind. */
+  protected tell(event: WorkerEvent): void {
+    if (event.type === "handshake" && Atomics.load(this.ports.eventsInFlight, 0) >= EVENTS_IN_FLIGHT_MAX) {
+      this.counters.add("handshake_dropped_busy");
+      return;
+    }
+    Atomics.add(this.ports.eventsInFlight, 0, 1);
+    this.ports.post(event);
+  }
+
+  protected tellHandshake(rx: number, first: boolean): void {
+    const { u8, u32 } = this.memory;
+    this.counters.add("datagrams_handshake");
+    const off = u32[(rx + RX.off) >> 2];
+    this.tell({
+      type: "handshake",
+      first,
+      fdIndex: u32[(rx + RX.flags) >> 2] >>> 8,
+      from: this.address(rx + RX.from)!,
+      local: this.address(rx + RX.to),
+      datagram: u8.slice(off, off + u32[(rx + RX.len) >> 2]),
+    });
+  }
+
+  protected address(off: number): PlainAddress | undefined {
+    return readAddress(this.memory, off);
+  }
+
+  /** A key that nobody knows: slots sealed with it carry random bytes in a record's form (design: no session yet). */
+  protected throwawayKey(): number {
+    const material = this.memory.alloc(KEY_MATERIAL.size);
+    this.ports.entropy.fill(this.memory.u8.subarray(material, material + KEY_MATERIAL.size));
+    this.memory.u32[(material + KEY_MATERIAL.suite) >> 2] = 0x1301;
+    const key = this.ports.protection.newKey(material);
+    this.memory.free(material, KEY_MATERIAL.size);
+    return key;
+  }
+}
+
+/** The address struct at `off` (ADDR), or undefined if it holds none. */
+export function readAddress(memory: Memory, off: number): EndpointAddress | undefined {
+  const family = memory.u8[off + ADDR.family];
+  if (family === 0) return undefined;
+  const ip = memory.u8.slice(off + ADDR.ip, off + ADDR.ip + (family === 4 ? 4 : 16));
+  const port = memory.u8[off + ADDR.port] | memory.u8[off + ADDR.port + 1] << 8;
+  return { ip, port, scope: memory.u32[(off + ADDR.scope) >> 2] };
+}
+
+/** Text that is the same for the same address and port. */
+export function addressKey(address: EndpointAddress): string {
+  return `${address.ip.join(".")}:${address.port}%${address.scope ?? 0}`;
+}

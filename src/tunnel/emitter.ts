@@ -1,0 +1,327 @@
+/* Outbound: 1 slot times, written seconds ahead · 2 contents that may not wait (handshake datagrams, ACK, KeyUpdate,
+ * inner control) · 3 inner packets from the queue into the newest plaintext that has not been taken · 4 freeze and
+ * seal · 5 send.
+ * 1–3 are the data Worker's; 4 and 5 the pacer's, which alone decides their moments. A slot that finds no plaintext
+ * carries chaff: nothing here can delay, add, or leave out a slot. */
+
+import { assert } from "../base/mod.ts";
+import { PACKED, Packer } from "../framing/packer.ts";
+import type { EndpointAddress, Memory, Pacer } from "../ports/mod.ts";
+import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
+import { SlotSchedule } from "../schedule/mod.ts";
+import type { TrainParameters } from "./messages.ts";
+import type { PacketQueue } from "./packet_queue.ts";
+
+// Set by a standard.
+const TAG_LEN = 16;
+/** Unified header without connection id, 16-bit number, with length (RFC 9147 §4). */
+export const HEADER_LEN = 5;
+const HEADER_TEMPLATE_BITS = 0x2c;
+// Chosen here.
+const TIMES_AHEAD_NS = 5e9;
+const BIND_AHEAD_NS = 2e6;
+const BUFFERS_NS = 4e6;
+const BUFFERS_MIN = 16;
+const TIMES_PER_REFILL_MAX = 4096;
+const RAW_WAITING_MAX = 4;
+const CONTENT_APPLICATION_DATA = 23;
+
+export interface EmitterOptions {
+  readonly train: TrainParameters;
+  /** 32 bytes of entropy, this train's alone. */
+  readonly seed: Uint8Array;
+  readonly startNs: number;
+  readonly fd: number;
+  readonly to: EndpointAddress;
+  readonly from?: EndpointAddress;
+  readonly traceCount: number;
+}
+
+/** Smallest distance of two slots for a burst of `burst` records: 1.5 × (seal + send), ns. */
+export function gapMinNs(burst: number): number {
+  return burst === 1 ? 10e3 : 5e3 + 1.8e3 * burst;
+}
+
+/** Bytes of a record's inner plaintext, content type byte included. */
+export function plaintextLenOf(datagramLen: number): number {
+  return datagramLen - HEADER_LEN - TAG_LEN;
+}
+
+export class Emitter {
+  readonly ring: number;
+  readonly train: TrainParameters;
+  readonly plaintextLen: number;
+  readonly #memory: Memory;
+  readonly #pacer: Pacer;
+  readonly #schedule: SlotSchedule;
+  readonly #packer: Packer;
+  readonly #headerTemplate: number;
+  readonly #bufs: number;
+  readonly #stride: number;
+  readonly #bufMask: number;
+  readonly #depth: number;
+  readonly #raw: Uint8Array[] = [];
+  /** Plaintexts made ready so far, modulo 2^32. */
+  #made = 0;
+  /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
+  #openUsed = 0;
+  #timesWritten = 0;
+
+  constructor(memory: Memory, pacer: Pacer, options: EmitterOptions) {
+    const { train } = options;
+    this.#memory = memory;
+    this.#pacer = pacer;
+    this.train = train;
+    this.plaintextLen = plaintextLenOf(train.datagramLen);
+    const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
+    const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
+    this.#depth = Math.min(bufCount - 2, Math.max(2, slotsIn(BIND_AHEAD_NS)) * train.burst);
+    this.ring = pacer.newRing({
+      fd: options.fd,
+      datagramLen: train.datagramLen,
+      hdrLen: HEADER_LEN,
+      seqOff: 1,
+      seqLen: 2,
+      burst: train.burst,
+      bufCount,
+      timesCount: powerOfTwo(slotsIn(TIMES_AHEAD_NS) + 64),
+      traceCount: options.traceCount,
+      intervalNs: train.intervalNs,
+      to: options.to,
+      from: options.from,
+    });
+    const ring = this.ring >> 2;
+    this.#bufs = memory.u32[ring + (RING.bufs >> 2)];
+    this.#stride = memory.u32[ring + (RING.bufStride >> 2)];
+    this.#bufMask = memory.u32[ring + (RING.bufCount >> 2)] - 1;
+    assert(
+      memory.u32[ring + (RING.plaintextLen >> 2)] === this.plaintextLen,
+      "ring and core agree on the length",
+    );
+    this.#headerTemplate = memory.alloc(64);
+    this.#packer = new Packer(memory.u8);
+    this.#schedule = new SlotSchedule({
+      seed: options.seed,
+      intervalNs: train.intervalNs,
+      jitter: { law: train.jitterLaw, sdNs: train.jitterSdNs },
+      startNs: options.startNs,
+      minGapNs: gapMinNs(train.burst),
+    });
+    while (this.refill()) { /* as far ahead as the ring holds */ }
+  }
+
+  /** Slots that the pacer has been told to seal under `key`: epoch bits from `epoch`, from `firstSlot` on. */
+  setKey(key: number, epoch: number, firstSlot: number): void {
+    const { u8 } = this.#memory;
+    const bodyLen = this.train.datagramLen - HEADER_LEN;
+    u8[this.#headerTemplate] = HEADER_TEMPLATE_BITS | (epoch & 3);
+    u8[this.#headerTemplate + 1] = 0;
+    u8[this.#headerTemplate + 2] = 0;
+    u8[this.#headerTemplate + 3] = bodyLen >> 8;
+    u8[this.#headerTemplate + 4] = bodyLen & 0xff;
+    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot);
+  }
+
+  setDestination(fd: number, to: EndpointAddress, from?: EndpointAddress): void {
+    this.#pacer.ringDest(this.ring, fd, to, from);
+  }
+
+  start(): void {
+    this.#pacer.ringStart(this.ring);
+  }
+
+  /** Number of the next slot to be frozen, its time, and the number that its first record gets. */
+  get slotNext(): number {
+    return this.#memory.f64[(this.ring + RING.slotNext) >> 3];
+  }
+
+  get slotNextNs(): number {
+    return this.#memory.f64[(this.ring + RING.slotNextNs) >> 3];
+  }
+
+  get numberNext(): number {
+    return this.#memory.f64[(this.ring + RING.seqNext) >> 3];
+  }
+
+  get switches(): number {
+    return Atomics.load(this.#memory.i32, (this.ring + RING.switches) >> 2) >>> 0;
+  }
+
+  /** Plaintexts ready and not yet taken. */
+  get waiting(): number {
+    const taken = Atomics.load(this.#memory.i32, (this.ring + RING.taken) >> 2) >>> 0;
+    return (this.#made - taken) >>> 0;
+  }
+
+  /** Records that may still be bound now. */
+  get room(): number {
+    return Math.max(0, this.#depth - this.waiting);
+  }
+
+  /** Bytes of inner packets that may be taken in now (late binding: a few slots' worth, design §2). */
+  get roomBytes(): number {
+    const open = this.#openUsed > 0 ? this.plaintextLen - 1 - this.#openUsed : 0;
+    return this.room * (this.plaintextLen - 1) + Math.max(0, open);
+  }
+
+  /** When half of what is bound will have left: time to bind more. */
+  nextRoomNs(): number {
+    const slots = Math.max(0, (this.waiting - this.#depth / 2) / this.train.burst);
+    return this.slotNextNs + Math.max(0, slots - 1) * this.train.intervalNs;
+  }
+
+  /** Writes slot times ahead; true while there is more to write. After a dry spell it catches up with the slots
+   * that have passed: the grid is the same, so the schedule goes on where the pacer is. */
+  refill(): boolean {
+    const { f64, u32 } = this.#memory;
+    const timesCount = u32[(this.ring + RING.timesCount) >> 2];
+    const ahead = Math.max(0, this.#timesWritten - this.slotNext);
+    const count = Math.min(timesCount - 1 - ahead, TIMES_PER_REFILL_MAX);
+    if (count < Math.min(TIMES_PER_REFILL_MAX, timesCount / 16)) return false;
+    const base = u32[(this.ring + RING.times) >> 2] >> 3;
+    const times = f64.subarray(base, base + timesCount);
+    this.#schedule.fillTimes(times, this.#timesWritten, timesCount - 1, count);
+    this.#timesWritten += count;
+    this.#pacer.ringTimes(this.ring, count);
+    return true;
+  }
+
+  /** Queues a finished datagram of exactly datagramLen bytes for a slot. False (dropped) when too many wait. */
+  raw(datagram: Uint8Array): boolean {
+    assert(datagram.length === this.train.datagramLen, "a handshake datagram has the length of every slot");
+    if (this.#raw.length >= RAW_WAITING_MAX) return false;
+    this.#raw.push(datagram);
+    this.#pumpRaw();
+    return true;
+  }
+
+  get rawWaiting(): number {
+    return this.#raw.length;
+  }
+
+  dropRaw(): void {
+    this.#raw.length = 0;
+  }
+
+  /** To be called when the queue that `pump` reads was emptied: the rest of a split packet is gone. */
+  abandon(): void {
+    this.#packer.abandon();
+  }
+
+  /** Puts a content (ACK, KeyUpdate, alert) into the next plaintext, as a record of its own. False when no plaintext
+   * is free. RFC 8446 §5.4: content, its type, zeros. */
+  content(contentType: number, bytes: Uint8Array): boolean {
+    assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
+    const off = this.#claim();
+    if (off === 0) return false;
+    const { u8 } = this.#memory;
+    u8.set(bytes, off);
+    u8[off + bytes.length] = contentType;
+    u8.fill(0, off + bytes.length + 1, off + this.plaintextLen);
+    this.#publish(BUF_KIND.plaintext);
+    return true;
+  }
+
+  /** Puts an inner control frame into the next plaintext. False when no plaintext is free. */
+  control(frame: Uint8Array): boolean {
+    const off = this.#claim();
+    if (off === 0) return false;
+    this.#packer.begin(off, this.plaintextLen - 1);
+    this.#packer.control(frame);
+    this.#finishPlaintext(off);
+    return true;
+  }
+
+  /** Moves packets of `queue` into plaintexts, as far as late binding allows. Returns how many were moved whole. */
+  pump(queue: PacketQueue): number {
+    this.#pumpRaw();
+    let moved = 0;
+    while (queue.count > 0) {
+      const off = this.#reopen() || this.#beginData();
+      if (off === 0) break;
+      moved += this.#packInto(queue);
+      this.#finishPlaintext(off);
+    }
+    return moved;
+  }
+
+  /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */
+  close(): void {
+    this.#pacer.ringFree(this.ring);
+    this.#memory.free(this.#headerTemplate, 64);
+  }
+
+  #packInto(queue: PacketQueue): number {
+    let moved = 0;
+    while (queue.count > 0) {
+      const result = this.#packer.packet(queue.frontOff(), queue.frontLen());
+      if (result !== PACKED.whole) break;
+      queue.pop();
+      moved++;
+    }
+    return moved;
+  }
+
+  #pumpRaw(): void {
+    while (this.#raw.length > 0) {
+      const off = this.#claim();
+      if (off === 0) return;
+      this.#memory.u8.set(this.#raw.shift()!, off);
+      this.#publish(BUF_KIND.raw);
+    }
+  }
+
+  /** Offset of a free plaintext buffer, or 0. It must be published before anything else is claimed. */
+  #claim(): number {
+    if (this.waiting >= this.#depth) return 0;
+    const buf = this.#buf(this.#made);
+    // The pacer frees a buffer right after it has counted it as taken; until then it is not ours.
+    if (Atomics.load(this.#memory.i32, (buf + BUF.word) >> 2) !== BUF_WORD.free) return 0;
+    this.#openUsed = 0;
+    return buf + BUF.headLen;
+  }
+
+  #beginData(): number {
+    const off = this.#claim();
+    if (off !== 0) this.#packer.begin(off, this.plaintextLen - 1);
+    return off;
+  }
+
+  #publish(kind: number): void {
+    const buf = this.#buf(this.#made);
+    this.#memory.u32[(buf + BUF.kind) >> 2] = kind;
+    this.#made = (this.#made + 1) >>> 0;
+    Atomics.store(this.#memory.i32, (buf + BUF.word) >> 2, BUF_WORD.ready);
+  }
+
+  /** Takes back the newest plaintext if packets fit behind what it holds and the pacer has not taken it. */
+  #reopen(): number {
+    if (this.#openUsed === 0) return 0;
+    const buf = this.#buf((this.#made - 1) >>> 0);
+    const word = (buf + BUF.word) >> 2;
+    const { i32 } = this.#memory;
+    if (Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.filling) !== BUF_WORD.ready) {
+      this.#openUsed = 0;
+      return 0;
+    }
+    this.#made = (this.#made - 1) >>> 0;
+    const off = buf + BUF.headLen;
+    this.#packer.resume(off, this.plaintextLen - 1, this.#openUsed);
+    return off;
+  }
+
+  #finishPlaintext(off: number): void {
+    const used = this.#packer.finish();
+    this.#memory.u8[off + this.plaintextLen - 1] = CONTENT_APPLICATION_DATA;
+    this.#publish(BUF_KIND.plaintext);
+    this.#openUsed = this.#packer.appendable(used) ? used : 0;
+  }
+
+  #buf(index: number): number {
+    return this.#bufs + (index & this.#bufMask) * this.#stride;
+  }
+}
+
+function powerOfTwo(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(atLeast));
+}

@@ -1,0 +1,114 @@
+/** What the main isolate and the data Worker say to each other. Main → Worker goes through the Mailbox (byte
+ * arrays ride beside the head, in the order given here); Worker → main by postMessage, bounded by `EventGate`. */
+
+import type { PollMode } from "../ports/mod.ts";
+
+/** An address as it crosses the isolates. */
+export interface PlainAddress {
+  readonly ip: Uint8Array;
+  readonly port: number;
+  readonly scope?: number;
+}
+
+export type Order =
+  /** Client: bytes[0] is a handshake datagram for the next slot that is free of user data. */
+  | { readonly type: "raw" }
+  /** bytes: send secret, receive secret, peer ip, local ip ("" if not known). */
+  | {
+    readonly type: "session";
+    readonly client: number;
+    readonly suite: number;
+    readonly sendMessageSeq: number;
+    readonly receiveMessageSeq: number;
+    readonly fdIndex: number;
+    readonly port: number;
+    readonly scope: number;
+    readonly localPort: number;
+  }
+  /** Ends one client's session and schedule (server), or says goodbye in slots (both) and stops. */
+  | { readonly type: "forget"; readonly client: number }
+  | { readonly type: "stop" };
+
+export type WorkerEvent =
+  | { readonly type: "ready"; readonly pacerState: number }
+  | { readonly type: "failed"; readonly message: string }
+  /** A datagram of epoch 0 or 2, cookie checked where it is a ClientHello. */
+  | {
+    readonly type: "handshake";
+    readonly first: boolean;
+    readonly fdIndex: number;
+    readonly from: PlainAddress;
+    readonly local: PlainAddress | undefined;
+    readonly datagram: Uint8Array;
+  }
+  /** The first authentic record of a new session came in. */
+  | { readonly type: "authentic"; readonly client: number }
+  /** The server's welcome (client), or a client welcomed (server): body of the inner frame. */
+  | { readonly type: "welcome"; readonly client: number; readonly body: Uint8Array }
+  | { readonly type: "parameters"; readonly client: number; readonly body: Uint8Array; readonly note: string }
+  | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
+  | { readonly type: "closed"; readonly client: number; readonly reason: string }
+  | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
+  | { readonly type: "notice"; readonly level: "warn" | "info" | "debug"; readonly text: string }
+  | { readonly type: "stopped" };
+
+/** What a schedule is made of, for one direction. Lengths are of UDP datagrams, bytes. */
+export interface TrainParameters {
+  readonly intervalNs: number;
+  readonly jitterSdNs: number;
+  readonly jitterLaw: "gaussian" | "cosine" | "none";
+  readonly datagramLen: number;
+  readonly burst: number;
+}
+
+export interface PacerSettings {
+  readonly pollMode: PollMode;
+  readonly fifo: boolean;
+  /** CPU number; -1 chooses, -2 does not pin. */
+  readonly cpu: number;
+}
+
+interface WorkerConfigCommon {
+  readonly shim: string;
+  readonly mailbox: SharedArrayBuffer;
+  /** Int32[1]: events posted and not yet handled by main. */
+  readonly eventsInFlight: SharedArrayBuffer;
+  readonly eventFd: number;
+  readonly tunFd: number;
+  readonly udpFds: readonly number[];
+  /** Offset of the counters block (COUNTER names in counters.ts). */
+  readonly counters: number;
+  readonly pacer: PacerSettings;
+  readonly traceCount: number;
+  readonly rekeyRecords: number;
+}
+
+export interface ClientWorkerConfig extends WorkerConfigCommon {
+  readonly role: "client";
+  readonly peer: PlainAddress;
+  readonly up: TrainParameters;
+  readonly down: TrainParameters;
+  readonly nonce: Uint8Array;
+  readonly firstDatagram: Uint8Array;
+}
+
+export interface ServerWorkerConfig extends WorkerConfigCommon {
+  readonly role: "server";
+  readonly cookieSecret: Uint8Array;
+  readonly cookiePolicy: { readonly suites: readonly number[]; readonly groups: readonly number[] };
+  readonly clients: readonly ServerWorkerClient[];
+  readonly innerAddresses: readonly string[];
+  readonly mtu: number;
+  readonly datagramMaxLen: number;
+}
+
+export interface ServerWorkerClient {
+  readonly name: string;
+  /** Inner prefixes that are the client's, as text: "10.140.5.2/32". */
+  readonly addresses: readonly string[];
+  /** Addresses given to it, with the length of the server's prefix: "10.140.5.2/24". */
+  readonly given: readonly string[];
+  readonly maxSpeedBitsPerS: number;
+}
+
+export type WorkerConfig = ClientWorkerConfig | ServerWorkerConfig;

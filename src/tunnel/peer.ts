@@ -1,0 +1,126 @@
+/** The other participant as the data Worker knows it: its sessions, its schedule, its queue of inner packets. */
+
+import { Reassembler } from "../framing/reassembler.ts";
+import { Unpacker } from "../framing/unpacker.ts";
+import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts";
+import type { Session } from "../session/session.ts";
+import type { Emitter } from "./emitter.ts";
+import type { InboundPeer } from "./inbound.ts";
+import { PacketQueue } from "./packet_queue.ts";
+
+/** The key that the pacer seals with, and the one it will seal with: each is freed when the pacer has left it.
+ * There is one pending change at a time; a newer one waits its turn. */
+export class SendKeys {
+  readonly #emitter: Emitter;
+  readonly #protection: RecordProtection;
+  #current = 0;
+  #pending = 0;
+  #switchesSeen = 0;
+  #waiting: { key: number; epoch: number } | undefined;
+
+  constructor(emitter: Emitter, protection: RecordProtection, key: number, epoch: number) {
+    this.#emitter = emitter;
+    this.#protection = protection;
+    emitter.setKey(key, epoch, 0);
+    this.#current = key;
+    this.#switchesSeen = emitter.switches;
+  }
+
+  /** True while the pacer has not yet reached the last change. */
+  get changing(): boolean {
+    return this.#pending !== 0 || this.#waiting !== undefined;
+  }
+
+  /** Takes over `key`. The change is made at `firstSlot`, or as soon as an earlier change is done. */
+  change(key: number, epoch: number, firstSlot: number): void {
+    this.maintain();
+    if (this.#pending === 0) {
+      this.#emitter.setKey(key, epoch, firstSlot);
+      this.#pending = key;
+      return;
+    }
+    if (this.#waiting !== undefined) this.#protection.freeKey(this.#waiting.key);
+    this.#waiting = { key, epoch };
+  }
+
+  /** Frees what the pacer no longer uses. */
+  maintain(): void {
+    if (this.#pending === 0 || this.#emitter.switches === this.#switchesSeen) return;
+    this.#switchesSeen = this.#emitter.switches;
+    this.#protection.freeKey(this.#current);
+    this.#current = this.#pending;
+    this.#pending = 0;
+    const next = this.#waiting;
+    if (next === undefined) return;
+    this.#waiting = undefined;
+    this.change(next.key, next.epoch, 0);
+  }
+
+  /** After the emitter is closed. */
+  close(): void {
+    for (const key of [this.#current, this.#pending, this.#waiting?.key ?? 0]) {
+      if (key !== 0) this.#protection.freeKey(key);
+    }
+  }
+}
+
+/** What a peer's train is made by; together or not at all. */
+export interface Train {
+  readonly emitter: Emitter;
+  readonly keys: SendKeys;
+}
+
+export class Peer implements InboundPeer {
+  current: Session | undefined;
+  pending: Session | undefined;
+  /** Where the current and the pending session's records come from. */
+  address: EndpointAddress | undefined;
+  pendingAddress: EndpointAddress | undefined;
+  local: EndpointAddress | undefined;
+  pendingLocal: EndpointAddress | undefined;
+  fd = -1;
+  pendingFd = -1;
+  train: Train | undefined;
+  /** True once inner packets may flow. */
+  open = false;
+  lastAuthenticNs = 0;
+  readonly queue: PacketQueue;
+  readonly unpacker: Unpacker;
+  readonly reassembler: Reassembler;
+
+  constructor(readonly index: number, memory: Memory, queueLen: number) {
+    this.queue = new PacketQueue(memory, queueLen);
+    this.reassembler = new Reassembler(memory);
+    this.unpacker = new Unpacker(memory.u8, this.reassembler);
+  }
+
+  /** The pending session proved itself: it replaces the current one. */
+  promote(): void {
+    this.current?.close();
+    this.current = this.pending;
+    this.pending = undefined;
+    this.address = this.pendingAddress;
+    this.local = this.pendingLocal;
+    this.fd = this.pendingFd;
+    this.pendingAddress = undefined;
+    this.reassembler.reset();
+  }
+
+  closeTrain(): void {
+    if (this.train === undefined) return;
+    this.train.emitter.close();
+    this.train.keys.close();
+    this.train = undefined;
+  }
+
+  closeSessions(): void {
+    this.current?.close();
+    this.pending?.close();
+    this.current = this.pending = undefined;
+    this.address = this.pendingAddress = undefined;
+    this.open = false;
+    this.queue.clear();
+    this.train?.emitter.abandon();
+    this.reassembler.reset();
+  }
+}

@@ -1,0 +1,42 @@
+/** When keys change: at public counts of records, never at a count of data (design: epoch bits are in the clear). */
+
+import type { SessionOptions } from "../session/session.ts";
+import type { Session } from "../session/session.ts";
+import type { Emitter } from "./emitter.ts";
+import type { TrainParameters } from "./messages.ts";
+import type { SendKeys } from "./peer.ts";
+
+/** Records after which a sender updates its key: half of 2^24, far below RFC 9147 §4.5.3's 2^24.5 for AES-GCM. */
+export const REKEY_RECORDS = 2 ** 23;
+/** The new epoch begins at a multiple of so much of the train. */
+const REKEY_BLOCK_NS = 10e9;
+
+export function sessionOptions(
+  rekeyRecords: number,
+  own: TrainParameters,
+  receiveRate: number,
+): SessionOptions {
+  const rekeyBlock = Math.max(
+    own.burst,
+    Math.ceil(Math.min(REKEY_BLOCK_NS / own.intervalNs, rekeyRecords / 8)) * own.burst,
+  );
+  return { rekeyRecords, rekeyBlock, receiveRate };
+}
+
+/** Records a nanosecond of a train. */
+export function receiveRateOf(train: TrainParameters): number {
+  return train.burst / train.intervalNs;
+}
+
+/** Posts the KeyUpdate when it is due, and after its ACK has the pacer change keys at the next public count. */
+export function keepKeysFresh(session: Session, emitter: Emitter, keys: SendKeys): void {
+  if (keys.changing) return;
+  const number = emitter.numberNext;
+  session.maintain(number);
+  const switchNumber = session.switchNumber(number);
+  if (switchNumber === undefined) return;
+  const slots = Math.ceil((switchNumber - number) / emitter.train.burst);
+  const firstSlot = emitter.slotNext + slots;
+  const key = session.nextSendEpoch();
+  keys.change(key, session.sendEpoch, firstSlot);
+}

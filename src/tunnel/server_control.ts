@@ -1,0 +1,173 @@
+/** The server's handshakes, in the main isolate: one DtlsServer per address that has returned a cookie, bounded in
+ * number and time. */
+
+import type { DtlsServerOptions } from "../flight/dtls_server.ts";
+import { DtlsServer } from "../flight/dtls_server.ts";
+import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
+import { addressKey } from "./data_plane.ts";
+import { addressBytes } from "./server_plane.ts";
+
+// Chosen here.
+const HALF_OPEN_MAX = 256;
+const HANDSHAKE_TIMEOUT_NS = 15e9;
+/** A handshake that is done stays so long, to acknowledge a repeated Finished. */
+const LINGER_NS = 5e9;
+/** Plaintext DTLS record header; what follows it is the same in each transmission of a message. */
+const RECORD_HEADER_LEN = 13;
+/** Handshakes begun a second, all addresses together: each costs a key exchange. */
+const BEGIN_PER_SECOND = 100;
+
+export interface ServerControlPorts {
+  order(order: Order, ...bytes: readonly Uint8Array[]): void;
+  /** Sends a handshake datagram at once. */
+  send(fdIndex: number, datagram: Uint8Array, to: PlainAddress, from: PlainAddress | undefined): void;
+  log(level: "error" | "warn" | "info" | "debug", message: string, fields?: Record<string, unknown>): void;
+  clientName(index: number): string;
+}
+
+interface Handshake {
+  readonly dtls: DtlsServer;
+  readonly hello: Uint8Array;
+  readonly event: Extract<WorkerEvent, { type: "handshake" }>;
+  untilNs: number;
+  delivered: boolean;
+}
+
+export class ServerControl {
+  readonly counters = { begun: 0, done: 0, failed: 0, refusedBusy: 0, refusedRate: 0, timedOut: 0 };
+  readonly #options: DtlsServerOptions;
+  readonly #ports: ServerControlPorts;
+  readonly #handshakes = new Map<string, Handshake>();
+  #tokens = BEGIN_PER_SECOND;
+  #tokensAtNs = 0;
+
+  constructor(options: DtlsServerOptions, ports: ServerControlPorts) {
+    this.#options = options;
+    this.#ports = ports;
+  }
+
+  get halfOpen(): number {
+    return this.#handshakes.size;
+  }
+
+  handle(event: WorkerEvent, nowNs: number): void {
+    if (event.type !== "handshake") return;
+    const key = addressKey(event.from);
+    const hello = event.datagram.subarray(RECORD_HEADER_LEN);
+    let handshake = this.#handshakes.get(key);
+    if (event.first && (handshake === undefined || !sameBytes(handshake.hello, hello))) {
+      handshake = this.#begin(key, event, hello, nowNs);
+    }
+    if (handshake === undefined) return;
+    handshake.dtls.receive(event.datagram, nowNs);
+    this.#advance(key, handshake, nowNs);
+  }
+
+  nextTimeoutNs(): number {
+    let next = Infinity;
+    for (const { dtls, untilNs } of this.#handshakes.values()) {
+      next = Math.min(next, untilNs, dtls.nextTimeoutNs());
+    }
+    return next;
+  }
+
+  handleTimeout(nowNs: number): void {
+    for (const [key, handshake] of this.#handshakes) {
+      if (nowNs >= handshake.untilNs) {
+        if (!handshake.delivered) {
+          this.counters.timedOut++;
+          this.#ports.log("info", "handshake not finished", { from: textOf(handshake.event.from) });
+        }
+        this.#handshakes.delete(key);
+      } else if (nowNs >= handshake.dtls.nextTimeoutNs()) {
+        handshake.dtls.handleTimeout(nowNs);
+        this.#advance(key, handshake, nowNs);
+      }
+    }
+  }
+
+  #begin(key: string, event: Handshake["event"], hello: Uint8Array, nowNs: number): Handshake | undefined {
+    this.#tokens = Math.min(
+      BEGIN_PER_SECOND,
+      this.#tokens + (nowNs - this.#tokensAtNs) / 1e9 * BEGIN_PER_SECOND,
+    );
+    this.#tokensAtNs = nowNs;
+    if (this.#tokens < 1) {
+      this.counters.refusedRate++;
+      return undefined;
+    }
+    if (this.#handshakes.size >= HALF_OPEN_MAX && !this.#handshakes.has(key)) {
+      this.counters.refusedBusy++;
+      return undefined;
+    }
+    this.#tokens--;
+    this.counters.begun++;
+    const handshake: Handshake = {
+      dtls: new DtlsServer(this.#options, addressBytes(event.from)),
+      hello: hello.slice(),
+      event,
+      untilNs: nowNs + HANDSHAKE_TIMEOUT_NS,
+      delivered: false,
+    };
+    handshake.dtls.start(nowNs);
+    this.#handshakes.set(key, handshake);
+    return handshake;
+  }
+
+  #advance(key: string, handshake: Handshake, nowNs: number): void {
+    const { dtls, event } = handshake;
+    for (let datagram = dtls.nextDatagram(); datagram !== undefined; datagram = dtls.nextDatagram()) {
+      this.#ports.send(event.fdIndex, datagram, event.from, event.local);
+    }
+    if (dtls.phase === "failed") {
+      this.counters.failed++;
+      this.#ports.log("warn", "handshake refused", {
+        from: textOf(event.from),
+        reason: dtls.failure?.reason,
+      });
+      this.#handshakes.delete(key);
+      return;
+    }
+    const result = dtls.result;
+    if (result === undefined || handshake.delivered || dtls.phase !== "connected") return;
+    handshake.delivered = true;
+    handshake.untilNs = nowNs + LINGER_NS;
+    this.counters.done++;
+    this.#ports.order(
+      {
+        type: "session",
+        client: result.clientIndex!,
+        suite: result.suite.id,
+        sendMessageSeq: result.sendMessageSeq,
+        receiveMessageSeq: result.receiveMessageSeq,
+        fdIndex: event.fdIndex,
+        port: event.from.port,
+        scope: event.from.scope ?? 0,
+        localPort: event.local?.port ?? 0,
+      },
+      result.serverSecret,
+      result.clientSecret,
+      event.from.ip,
+      event.local?.ip ?? new Uint8Array(0),
+    );
+    this.#ports.log("info", "handshake done", {
+      client: this.#ports.clientName(result.clientIndex!),
+      from: textOf(event.from),
+      suite: result.suite.name,
+      group: result.groupName,
+    });
+  }
+}
+
+/** An address as a log shows it. */
+export function textOf(address: PlainAddress): string {
+  const { ip, port } = address;
+  if (ip.length === 4) return `${ip.join(".")}:${port}`;
+  const words: string[] = [];
+  for (let i = 0; i < 16; i += 2) words.push((ip[i] << 8 | ip[i + 1]).toString(16));
+  return `[${words.join(":")}]:${port}`;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
