@@ -1,0 +1,43 @@
+/** What an observer on the wire may find, as assertions: one length, one set of header fields, packets = slots. */
+import assert from "node:assert/strict";
+import type { TracedSlot } from "./ends.ts";
+import { countBy, type SeenDatagram } from "./pcap.ts";
+
+/** RFC 9147 §4, our form: 001 C=0 S=1 L=1 and the two low bits of the epoch. */
+const isRecord = (datagram: SeenDatagram) => (datagram.payload[0] & 0xfc) === 0x2c;
+const epochBits = (datagram: SeenDatagram) => datagram.payload[0] & 3;
+
+/** Datagrams of the sender, in order. */
+export function sentBy(seen: readonly SeenDatagram[], address: string): SeenDatagram[] {
+  return seen.filter((datagram) => datagram.from === address);
+}
+
+/** All have one outer length and one set of outer header fields, and no other address or port than one. */
+export function assertUniform(seen: readonly SeenDatagram[], ipLen: number): void {
+  assert.ok(seen.length > 0, "something was seen");
+  assert.deepEqual([...countBy(seen, (datagram) => datagram.ipLen).keys()], [ipLen]);
+  assert.equal(
+    countBy(seen, (datagram) => datagram.fields).size,
+    1,
+    [...countBy(seen, (d) => d.fields).keys()].join("; "),
+  );
+}
+
+/** A client's datagrams from its first to its last: each is a slot of its train, each slot that was not skipped is a
+ * datagram, and the handshake's have the form that they should. */
+export function assertPacketsAreSlots(seen: readonly SeenDatagram[], trace: readonly TracedSlot[]): void {
+  assert.ok(trace.length > 0, "the trace is not empty");
+  trace.forEach((slot, index) =>
+    assert.equal(slot.slot, trace[0].slot + index, "slots in the trace are consecutive")
+  );
+  assert.equal(trace[0].slot, 0, "the trace begins with the train");
+  const sent = trace.filter((slot) => !slot.skipped).length;
+  assert.equal(seen.length, sent, "packets on the wire = slots that were not skipped");
+  const strange = seen.filter((datagram) => !isRecord(datagram) && datagram.payload[0] !== 22);
+  assert.deepEqual(strange.map((datagram) => datagram.payload[0]), [], "hellos and records, nothing else");
+}
+
+/** Only the data records: epoch 3 until the first key change. */
+export function dataRecords(seen: readonly SeenDatagram[]): SeenDatagram[] {
+  return seen.filter((datagram) => isRecord(datagram) && epochBits(datagram) !== 2);
+}
