@@ -4,7 +4,7 @@
  * Memory: one arena, one mmap, allocated from by slabs. TypeScript sees it as one ArrayBuffer and passes u32
  * OFFSETS into it, never pointers. Offset 0 is never handed out, so 0 means "none" or "failed".
  * Every function checks that offset + length lies inside the arena and returns -EFAULT if not.
- * Results: a count >= 0, or -errno. Nothing here logs. Nothing allocates after i405_pacer_start, but for rings.
+ * Results: a count >= 0, or -errno. Nothing here logs. Nothing allocates after i405_pacer_start, but for rings and keys.
  * Times: nanoseconds of CLOCK_MONOTONIC since the process's base (set by the first i405_open), as double:
  * exact for 104 days. */
 #ifndef I405_H
@@ -90,7 +90,7 @@ _Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct 
 
 /* A non-blocking UDP socket bound to the address at `off` (port 0: any; the real one is written back). Sets
  * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
- * flow label 0, UDP_GRO off unless flags & 1. Unconnected. Returns the fd or -errno. */
+ * flow label 0, UDP_GRO off. Unconnected. flags must be 0. Returns the fd or -errno. */
 I405_EXPORT int32_t i405_udp_open(uint32_t addr, uint32_t flags);
 /* Sends at once (handshake replies of a server). src may be 0 (kernel chooses). A pending ICMP error is cleared
  * and the send repeated. Returns len or -errno. */
@@ -107,6 +107,7 @@ I405_EXPORT int32_t i405_tun_persist(int32_t fd, int32_t on, int32_t owner);
 /* Writes `count` packets described by {u32 off, u32 len} pairs at `descs`, each preceded in TUN by an all-zero
  * virtio header which the shim adds. Returns how many the kernel took. */
 I405_EXPORT int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count);
+/* -EBUSY while a ring still sends on fd: free the ring, or move it and let a slot pass, first. */
 I405_EXPORT int32_t i405_close(int32_t fd);
 I405_EXPORT int32_t i405_event_open(void);       /* eventfd */
 I405_EXPORT int32_t i405_event_signal(int32_t fd);
@@ -145,8 +146,10 @@ struct i405_io {
   uint32_t event;        /* 1 if the eventfd was signalled */
   uint32_t rx_errors;    /* receive calls that failed other than EAGAIN (ICMP errors and the like), summed for ever */
   double now_ns;         /* after the wait */
+  uint32_t tun_dropped;  /* TUN packets longer than I405_TUN_STRIDE or with offloads nobody asked for, summed for ever */
+  uint32_t tun_errors;   /* TUN reads that failed other than EAGAIN, summed for ever */
 };
-_Static_assert(sizeof(struct i405_io) == 80, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_io) == 88, "ffi/layout.ts reads this struct by offset");
 
 /* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
 I405_EXPORT int32_t i405_io_poll(uint32_t io);
@@ -183,7 +186,8 @@ struct i405_pacer_state {
 };
 _Static_assert(sizeof(struct i405_pacer_state) == 64, "ffi/layout.ts reads this struct by offset");
 
-/* Starts the one pacer thread of the process; returns its state's offset or -errno (-EALREADY). */
+/* Starts the one pacer thread of the process and waits for its calibration; returns its state's offset or -errno
+ * (-EALREADY). */
 I405_EXPORT int32_t i405_pacer_start(uint32_t config);
 /* Stops it (bounded wait); rings stay and may be freed afterwards. */
 I405_EXPORT int32_t i405_pacer_stop(void);
@@ -234,15 +238,25 @@ struct i405_ring {
   double late;             /* sent later than 100 us after their time */
   double send_errors;      /* records the kernel refused (EAGAIN, ENOBUFS, ...): lost */
   double dry;              /* slots that ran by the repeat rule because no time was written */
-  double keyless;          /* slots dropped for want of keys; a correct program keeps this 0 */
+  double keyless;          /* slots not sent for want of keys; a correct program keeps this 0 */
   double slot_next;        /* number of the next slot to be frozen */
   double slot_next_ns;     /* its time */
   double seq_next;         /* sequence number that the next record gets, in the current key set */
   double dev_sum_ns, dev_sum2, dev_max_ns, dev_min_ns; /* of actual - planned, over sent slots */
   double times_end;        /* slots with written times: i405_ring_times adds to it */
-  uint32_t hist[I405_HIST_BUCKETS]; /* |deviation| log-linear: bucket b < 16: b * 1 ns..; else 16 per octave; see pacer.c */
+  uint32_t hist[I405_HIST_BUCKETS]; /* of |deviation|, log-linear: i405_hist_bucket */
 };
 _Static_assert(sizeof(struct i405_ring) == 48 + 16 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
+
+/* Bucket b < 8 counts deviations of b ns; from there 8 buckets an octave: bucket 8 + 8 * (e - 3) + m counts
+ * 2^(e-3) * (8 + m) ns and up. The last, 255, also counts everything beyond it (from 16 s). */
+static inline uint32_t i405_hist_bucket(int64_t deviation_ns) {
+  uint64_t ns = deviation_ns < 0 ? 0 - (uint64_t)deviation_ns : (uint64_t)deviation_ns;
+  if (ns < 8) return (uint32_t)ns;
+  uint32_t octave = 63 - (uint32_t)__builtin_clzll(ns);
+  uint32_t bucket = 8 * (octave - 2) + (uint32_t)(ns >> (octave - 3)) - 8;
+  return bucket < I405_HIST_BUCKETS ? bucket : I405_HIST_BUCKETS - 1;
+}
 
 struct i405_trace {       /* one per slot, index = slot % trace_count */
   double slot;
@@ -253,16 +267,22 @@ struct i405_trace {       /* one per slot, index = slot % trace_count */
 };
 _Static_assert(sizeof(struct i405_trace) == 32, "ffi/layout.ts reads this struct by offset");
 
-/* Makes a ring with all that it needs; returns its offset or -errno. */
+/* The invariants: slots * burst = records + send_errors + (skipped + keyless) * burst.
+ * Repeat rule: a slot without a written time comes P * interval_ns after slot - P, P = the slots of one second (at
+ * most times_count, and no more than there have been).
+ * Makes a ring with all that it needs; returns its offset or -errno. */
 I405_EXPORT int32_t i405_ring_new(uint32_t config);
 /* Publishes `count` more slot times, which TypeScript has written at index (times_end + i) % times_count.
  * -ENOSPC when they would overwrite times still to come. */
 I405_EXPORT int32_t i405_ring_times(uint32_t ring, uint32_t count);
 /* From slot >= first_slot on: seal with `key`, header template at `hdr` (hdr_len bytes, number bytes zero, copied
- * now), numbers from 0. The first call before start sets the initial set. One pending set at a time: -EBUSY. */
+ * now), numbers from 0. The first call before start sets the initial set. One pending set at a time: -EBUSY.
+ * A key serves one ring once (numbers start at 0 each time): -EALREADY for one that has sealed anything. From then
+ * on it is the pacer's: opening with it gives -EBUSY. It may be freed when `switches` shows that it was replaced. */
 I405_EXPORT int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot);
-/* Where records go from the next slot on. */
+/* Where records go from the next slot to be frozen on. Never waits. */
 I405_EXPORT int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
+/* Hands the ring to the pacer: -EINVAL without a slot time, -ESRCH without a pacer. Waits at most 10 ms or so. */
 I405_EXPORT int32_t i405_ring_start(uint32_t ring);
 /* Takes it out of the pacer; returns when the pacer no longer touches it (bounded wait), then frees it. */
 I405_EXPORT int32_t i405_ring_free(uint32_t ring);
@@ -286,5 +306,22 @@ struct i405_seen {
 };
 _Static_assert(sizeof(struct i405_seen) == 80, "ffi/layout.ts reads this struct by offset");
 I405_EXPORT int32_t i405_observe_read(int32_t fd, uint32_t out, uint32_t max, uint32_t timeout_ms);
+
+/* Sizes and field offsets of the structs above in the order of src/ports/layout.ts, one per index; -1 past the end. */
+I405_EXPORT int32_t i405_layout(uint32_t index);
+/* Blocks that the secret heap has handed out so far: the data path must add none. */
+I405_EXPORT double i405_secret_blocks(void);
+
+#ifdef I405_FAULTS /* test builds only: what the comparison of traces has to catch */
+enum {
+  I405_FAULT_NONE = 0,
+  I405_FAULT_DELAY = 1,   /* a slot with data leaves 50 us late */
+  I405_FAULT_ADD = 2,     /* a slot with data sends its first record twice */
+  I405_FAULT_SHORTEN = 3, /* records of a slot with data are one byte shorter */
+  I405_FAULT_SKIP = 4,    /* a slot with data is not sent */
+  I405_FAULT_EPOCH = 5,   /* a record with data has another epoch in its header */
+};
+I405_EXPORT int32_t i405_fault(int32_t kind);
+#endif
 
 #endif

@@ -26,7 +26,7 @@ export const TUN_STRIDE = 2048;
 export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;
 
 export const IO = {
-  size: 80,
+  size: 88,
   udpFd0: 0,
   udpFd1: 4,
   tunFd: 8,
@@ -45,6 +45,8 @@ export const IO = {
   event: 64,
   rxErrors: 68,
   nowNs: 72,
+  tunDropped: 80,
+  tunErrors: 84,
 } as const;
 
 export const POLL_MODE = { sleepy: 0, hybrid: 1, spinny: 2 } as const;

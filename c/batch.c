@@ -1,0 +1,286 @@
+/* The data Worker's loop: 1 datagrams of both sockets · 2 packets of the TUN device · 3 the eventfd · 4 if there was
+ * nothing, wait for any of them and read once more. And the table of whose address is whose. */
+#include "internal.h"
+
+#include <errno.h>
+#include <linux/virtio_net.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+
+#define RECEIVE_BATCH 32u
+#define RECEIVE_CONTROL_LEN 96u
+
+/* ---- whose address ---- */
+
+#define PEER_MAX 65536u
+#define PEER_SLOTS (2 * PEER_MAX)
+struct peer_slot {
+  struct i405_addr addr; /* family 0: empty */
+  int32_t peer;
+};
+static struct {
+  struct peer_slot *slots;
+  uint32_t count;
+  uint64_t seed[2];
+} peers;
+
+/* Keyed, so that nobody can choose addresses that fall together. */
+static uint32_t peer_hash(const struct i405_addr *addr) {
+  uint64_t words[3], hash = peers.seed[0];
+  memcpy(words, addr, sizeof words);
+  for (int i = 0; i < 3; i++) {
+    hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= (hash >> 29) ^ peers.seed[1];
+  }
+  return (uint32_t)(hash >> 32) % PEER_SLOTS;
+}
+
+static struct peer_slot *peer_slot_of(const struct i405_addr *addr) {
+  uint32_t at = peer_hash(addr);
+  while (peers.slots[at].addr.family != 0 && memcmp(&peers.slots[at].addr, addr, sizeof *addr) != 0) {
+    at = (at + 1) % PEER_SLOTS;
+  }
+  return &peers.slots[at];
+}
+
+static int32_t peer_of(const struct i405_addr *addr) {
+  if (peers.count == 0) return -1;
+  const struct peer_slot *slot = peer_slot_of(addr);
+  return slot->addr.family != 0 ? slot->peer : -1;
+}
+
+/* Linear probing without tombstones: what follows the hole moves up if it would not be found otherwise. */
+static void peer_remove(struct peer_slot *slot) {
+  uint32_t hole = (uint32_t)(slot - peers.slots);
+  for (uint32_t at = (hole + 1) % PEER_SLOTS; peers.slots[at].addr.family != 0; at = (at + 1) % PEER_SLOTS) {
+    uint32_t home = peer_hash(&peers.slots[at].addr);
+    if ((at - home) % PEER_SLOTS < (at - hole) % PEER_SLOTS) continue;
+    peers.slots[hole] = peers.slots[at];
+    hole = at;
+  }
+  memset(&peers.slots[hole], 0, sizeof peers.slots[hole]);
+  peers.count--;
+}
+
+static int peers_open(void) {
+  void *at = mmap(NULL, PEER_SLOTS * sizeof(struct peer_slot), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return -ENOMEM;
+  if (getrandom(peers.seed, sizeof peers.seed, 0) != sizeof peers.seed) {
+    munmap(at, PEER_SLOTS * sizeof(struct peer_slot));
+    return -EIO;
+  }
+  peers.slots = at;
+  return 0;
+}
+
+int32_t i405_peer_set(uint32_t off, int32_t peer) {
+  int result = shim_check(off, sizeof(struct i405_addr), 4);
+  if (result != 0) return result;
+  struct i405_addr addr = *(struct i405_addr *)shim_at(off);
+  addr.pad = 0;
+  if (addr.family != 4 && addr.family != 6) return -EINVAL;
+  if (addr.family == 4) memset(addr.ip + 4, 0, 12), addr.scope = 0;
+  if (peers.slots == NULL && (result = peers_open()) != 0) return result;
+  struct peer_slot *slot = peer_slot_of(&addr);
+  bool known = slot->addr.family != 0;
+  if (peer < 0) {
+    if (known) peer_remove(slot);
+    return 0;
+  }
+  if (!known && peers.count >= PEER_MAX) return -ENOSPC;
+  peers.count += !known;
+  slot->addr = addr;
+  slot->peer = peer;
+  return 0;
+}
+
+/* ---- datagrams ---- */
+
+/* The address that a datagram was sent to; family 0 if the kernel did not say. */
+static void local_of(struct msghdr *message, struct i405_addr *to) {
+  memset(to, 0, sizeof *to);
+  for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL; head = CMSG_NXTHDR(message, head)) {
+    if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_PKTINFO) {
+      struct in_pktinfo info;
+      memcpy(&info, CMSG_DATA(head), sizeof info);
+      to->family = 4;
+      memcpy(to->ip, &info.ipi_addr, 4);
+    } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_PKTINFO) {
+      struct in6_pktinfo info;
+      memcpy(&info, CMSG_DATA(head), sizeof info);
+      to->family = 6;
+      memcpy(to->ip, &info.ipi6_addr, 16);
+      if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) to->scope = info.ipi6_ifindex;
+    }
+  }
+}
+
+/* Takes up to RECEIVE_BATCH datagrams; returns how many, 0 when there are none or the call failed. */
+static uint32_t receive_some(struct i405_io *io, uint32_t which, uint32_t max) {
+  struct mmsghdr messages[RECEIVE_BATCH];
+  struct iovec parts[RECEIVE_BATCH];
+  struct sockaddr_storage from[RECEIVE_BATCH];
+  _Alignas(struct cmsghdr) uint8_t control[RECEIVE_BATCH][RECEIVE_CONTROL_LEN];
+  if (max > RECEIVE_BATCH) max = RECEIVE_BATCH;
+  uint32_t first_buf = io->rx_bufs + io->rx_count * I405_RX_STRIDE;
+  for (uint32_t i = 0; i < max; i++) {
+    parts[i] = (struct iovec){.iov_base = shim_at(first_buf + i * I405_RX_STRIDE), .iov_len = I405_RX_STRIDE};
+    messages[i].msg_hdr = (struct msghdr){
+      .msg_name = &from[i],
+      .msg_namelen = sizeof from[i],
+      .msg_iov = &parts[i],
+      .msg_iovlen = 1,
+      .msg_control = control[i],
+      .msg_controllen = RECEIVE_CONTROL_LEN,
+    };
+  }
+  int got = recvmmsg(io->udp_fd[which], messages, max, MSG_DONTWAIT, NULL);
+  if (got <= 0) {
+    if (got < 0 && errno != EAGAIN && errno != EINTR) io->rx_errors++;
+    return 0;
+  }
+  double now_ns = (double)shim_now();
+  struct i405_rx *rx = (struct i405_rx *)shim_at(io->rx_descs) + io->rx_count;
+  for (int i = 0; i < got; i++, rx++) {
+    bool truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    rx->off = first_buf + (uint32_t)i * I405_RX_STRIDE;
+    rx->len = messages[i].msg_len < I405_RX_STRIDE ? messages[i].msg_len : I405_RX_STRIDE;
+    rx->flags = (truncated ? 1u : 0u) | which << 8;
+    shim_addr_of(&from[i], &rx->from);
+    local_of(&messages[i].msg_hdr, &rx->to);
+    rx->peer = peer_of(&rx->from);
+    rx->time_ns = now_ns;
+  }
+  io->rx_count += (uint32_t)got;
+  return (uint32_t)got;
+}
+
+/* Both sockets share rx_max; which comes first alternates, so neither can starve the other. */
+static void receive_all(struct i405_io *io) {
+  static _Thread_local uint32_t turn;
+  turn ^= 1;
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t which = i ^ turn, got;
+    if (io->udp_fd[which] < 0) continue;
+    do {
+      uint32_t room = io->rx_max - io->rx_count;
+      got = room > 0 ? receive_some(io, which, room) : 0;
+    } while (got == RECEIVE_BATCH);
+  }
+}
+
+/* ---- packets of the TUN device ---- */
+
+/* Finishes the checksum that the stack left to a device (RFC 1071); false if the header points outside. */
+static bool finish_checksum(const struct virtio_net_hdr *head, uint8_t *packet, uint32_t len) {
+  uint32_t start = head->csum_start, at = start + head->csum_offset;
+  if (start >= len || at + 2 > len) return false;
+  uint32_t sum = 0;
+  for (uint32_t i = start; i + 1 < len; i += 2) sum += (uint32_t)packet[i] << 8 | packet[i + 1];
+  if ((len - start) % 2 != 0) sum += (uint32_t)packet[len - 1] << 8;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  uint16_t result = (uint16_t)~sum;
+  if (result == 0) result = 0xffff; /* RFC 768: 0 would mean none; TCP reads both alike */
+  packet[at] = (uint8_t)(result >> 8);
+  packet[at + 1] = (uint8_t)result;
+  return true;
+}
+
+/* False when the device itself fails, so that waiting for it would not wait. */
+static bool read_tun(struct i405_io *io) {
+  struct desc {
+    uint32_t off, len;
+  } *descs = shim_at(io->tun_descs);
+  while (io->tun_count < io->tun_max) {
+    struct virtio_net_hdr head;
+    uint8_t beyond[8];
+    uint32_t off = io->tun_bufs + io->tun_count * I405_TUN_STRIDE;
+    struct iovec parts[3] = {
+      {.iov_base = &head, .iov_len = sizeof head},
+      {.iov_base = shim_at(off), .iov_len = I405_TUN_STRIDE},
+      {.iov_base = beyond, .iov_len = sizeof beyond},
+    };
+    ssize_t got = readv(io->tun_fd, parts, 3);
+    if (got < 0) {
+      if (errno == EAGAIN || errno == EINTR) return true;
+      io->tun_errors++;
+      return false;
+    }
+    uint32_t len = got > (ssize_t)sizeof head ? (uint32_t)got - (uint32_t)sizeof head : 0;
+    bool whole = len > 0 && len <= I405_TUN_STRIDE && head.gso_type == VIRTIO_NET_HDR_GSO_NONE;
+    if (whole && (head.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0) whole = finish_checksum(&head, shim_at(off), len);
+    if (!whole) {
+      io->tun_dropped++;
+      continue;
+    }
+    descs[io->tun_count].off = off;
+    descs[io->tun_count].len = len;
+    io->tun_count++;
+  }
+  return true;
+}
+
+/* ---- the loop ---- */
+
+static int check_io(uint32_t off) {
+  int result = shim_check(off, sizeof(struct i405_io), 8);
+  if (result != 0) return result;
+  const struct i405_io *io = shim_at(off);
+  if (io->rx_max > io->rx_cap || io->tun_max > io->tun_cap) return -EINVAL;
+  if (io->rx_cap > 0) {
+    result = shim_check(io->rx_descs, (uint64_t)io->rx_cap * sizeof(struct i405_rx), 8);
+    if (result == 0) result = shim_check(io->rx_bufs, (uint64_t)io->rx_cap * I405_RX_STRIDE, 1);
+  }
+  if (result == 0 && io->tun_cap > 0) {
+    result = shim_check(io->tun_descs, (uint64_t)io->tun_cap * 8, 4);
+    if (result == 0) result = shim_check(io->tun_bufs, (uint64_t)io->tun_cap * I405_TUN_STRIDE, 1);
+  }
+  return result;
+}
+
+/* Returns whether the TUN device may be waited for. */
+static bool read_all(struct i405_io *io) {
+  eventfd_t value;
+  bool tun_sound = true;
+  receive_all(io);
+  if (io->tun_fd >= 0 && io->tun_max > 0) tun_sound = read_tun(io);
+  if (io->event_fd >= 0 && eventfd_read(io->event_fd, &value) == 0) io->event = 1;
+  return tun_sound;
+}
+
+static void wait_for_any(const struct i405_io *io, bool tun_sound) {
+  struct pollfd fds[4];
+  nfds_t count = 0;
+  for (int i = 0; i < 2; i++) {
+    if (io->udp_fd[i] >= 0 && io->rx_max > 0) fds[count++] = (struct pollfd){.fd = io->udp_fd[i], .events = POLLIN};
+  }
+  if (io->tun_fd >= 0 && io->tun_max > 0 && tun_sound) fds[count++] = (struct pollfd){.fd = io->tun_fd, .events = POLLIN};
+  if (io->event_fd >= 0) fds[count++] = (struct pollfd){.fd = io->event_fd, .events = POLLIN};
+  double ns = io->timeout_ns < 1e15 ? io->timeout_ns : 1e15;
+  struct timespec timeout = {.tv_sec = (time_t)(ns / 1e9)};
+  timeout.tv_nsec = (long)(ns - (double)timeout.tv_sec * 1e9);
+  /* A broken device is looked at again after a while even by one who waits for ever. */
+  if (ns < 0) timeout = (struct timespec){.tv_sec = 1};
+  ppoll(fds, count, ns < 0 && tun_sound ? NULL : &timeout, NULL);
+}
+
+int32_t i405_io_poll(uint32_t off) {
+  int checked = check_io(off);
+  if (checked != 0) return checked;
+  struct i405_io *io = shim_at(off);
+  io->rx_count = io->tun_count = io->event = 0;
+  bool tun_sound = read_all(io);
+  if (io->rx_count + io->tun_count + io->event == 0 && io->timeout_ns != 0) {
+    wait_for_any(io, tun_sound);
+    read_all(io);
+  }
+  io->now_ns = (double)shim_now();
+  return (int32_t)(io->rx_count + io->tun_count);
+}

@@ -1,0 +1,83 @@
+/* What the shim's own files share; nothing here is exported. Errors are -errno throughout. */
+#ifndef I405_INTERNAL_H
+#define I405_INTERNAL_H
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "i405.h"
+
+/* ---- memory.c ---- */
+
+/* The arena; base is NULL and len 0 until i405_open. Written once. */
+struct shim_arena {
+  uint8_t *base;
+  uint64_t len;
+  int64_t base_ns;   /* CLOCK_MONOTONIC of the process's base */
+  cpu_set_t allowed; /* CPUs of the thread that opened the arena, before anyone narrowed its own */
+};
+extern struct shim_arena shim_arena;
+
+/* 0 if off .. off + len lies in the arena and off is a multiple of `align` (a power of two), -EFAULT outside,
+ * -EINVAL misaligned. */
+static inline int shim_check(uint32_t off, uint64_t len, uint32_t align) {
+  if (off == 0 || len > shim_arena.len || off > shim_arena.len - len) return -14; /* EFAULT */
+  return (off & (align - 1)) != 0 ? -22 : 0;                                      /* EINVAL */
+}
+static inline void *shim_at(uint32_t off) { return shim_arena.base + off; }
+
+/* ns of CLOCK_MONOTONIC since the base. */
+static inline int64_t shim_now(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - shim_arena.base_ns;
+}
+
+/* CLOCK_REALTIME minus shim_now(), whole ns (as a double it is only exact to 256 ns). */
+int64_t shim_wall_base(void);
+
+/* Blocks outside the arena for what TypeScript need not see: locked, not dumped, wiped when freed. */
+void *shim_secret_alloc(size_t len);
+void *shim_secret_realloc(void *block, size_t len);
+void shim_secret_free(void *block);
+/* How many of these blocks were ever handed out: tests hold that the data path adds none. */
+uint64_t shim_secret_count(void);
+
+/* ---- aead.c ---- */
+
+struct shim_key;
+int shim_aead_init(void);
+/* Takes a key for a ring: once in a key's life, since a ring's record numbers start at 0 (a second ring would
+ * repeat nonces). NULL with *error set to -EINVAL (no such key) or -EALREADY. Until released, i405_key_free
+ * answers -EBUSY. */
+struct shim_key *shim_key_hold(int32_t id, int *error);
+void shim_key_release(struct shim_key *key); /* never blocks */
+
+/* One record: `record` starts with the header, number in clear; `plain` has plain_len bytes. Ciphertext and tag go
+ * behind the header, then the number is encrypted (seq_len > 0). */
+struct shim_seal {
+  uint8_t *record;
+  uint32_t hdr_len, seq_off, seq_len;
+  const uint8_t *plain;
+  uint32_t plain_len;
+  uint64_t seq;
+};
+int shim_seal(struct shim_key *key, const struct shim_seal *job); /* no lock, no allocation */
+
+/* ---- udp.c ---- */
+
+socklen_t shim_sockaddr_of(const struct i405_addr *addr, struct sockaddr_storage *out); /* 0: no such family */
+void shim_addr_of(const struct sockaddr_storage *from, struct i405_addr *out);
+/* Writes a PKTINFO control message for source `from`; returns its space, 0 for family 0. */
+size_t shim_pktinfo(const struct i405_addr *from, void *control);
+#define SHIM_CONTROL_LEN 128
+
+/* ---- ring.c ---- */
+
+bool shim_fd_in_ring(int32_t fd);
+
+#endif

@@ -1,0 +1,96 @@
+/* A ring as the pacer has it. ring.c makes, feeds and frees rings (normal threads); slot.c freezes and sends a slot,
+ * pacer.c runs the thread (pacer). What both sides touch after the start is atomic; no side waits for the other. */
+#ifndef I405_RING_H
+#define I405_RING_H
+#include "internal.h"
+
+#include <stdatomic.h>
+
+#define RING_MAX 4096
+#define HDR_MAX 32u
+#define BURST_MAX 64u /* UDP_SEGMENT's bound */
+
+/* Where records go, ready for sendmsg. */
+struct dest {
+  int32_t fd;
+  socklen_t to_len; /* 0: plain send */
+  struct sockaddr_storage to;
+  size_t control_len; /* of PKTINFO */
+  _Alignas(struct cmsghdr) uint8_t control[SHIM_CONTROL_LEN];
+};
+
+/* A letter box for one value: a normal thread writes (EMPTY or FULL -> WRITING -> FULL), the pacer takes
+ * (FULL -> TAKING -> EMPTY). The pacer never waits: what is being written is for the next slot. */
+enum { BOX_EMPTY, BOX_WRITING, BOX_FULL, BOX_TAKING };
+
+struct keyset {
+  struct shim_key *key;
+  double first_slot;
+  uint8_t hdr[HDR_MAX];
+};
+
+struct ring {
+  uint32_t off; /* of `shared` */
+  struct i405_ring *shared;
+  struct i405_ring_config config;
+  /* of the shared struct, as made: nobody can move these under the pacer */
+  uint8_t *bufs;
+  uint32_t buf_stride, plaintext_len;
+  const double *times;
+  struct i405_trace *trace;
+  const uint8_t *chaff;
+  /* own memory */
+  uint8_t *plain;   /* plaintext_len */
+  uint8_t *sealed;  /* burst * datagram_len */
+  double *history;  /* planned times of the last history_count slots */
+  uint32_t history_count;
+  /* letter boxes */
+  atomic_int keys_box, dest_box;
+  struct keyset keys_next;
+  struct dest dest_next;
+  atomic_int fd_now; /* what `dest` holds, for i405_close */
+  /* pacer's */
+  struct keyset keys;
+  struct dest dest;
+  uint64_t seq;
+  uint64_t slot; /* next to be frozen */
+  double time;   /* its time */
+  bool time_dry;
+  uint32_t taken;
+  bool segment;     /* UDP_SEGMENT still believed to work */
+  double freeze_ns; /* what a freeze costs, smoothed */
+  /* of the slot that is frozen */
+  uint32_t data_records;
+  uint32_t flags;
+  bool keyless;
+  /* normal threads' */
+  bool started;
+};
+
+/* slot.c; pacer thread only, but for ring_first */
+void ring_first(struct ring *ring);                /* sets slot 0's time; before the start */
+bool ring_skip_due(struct ring *ring, double now); /* the next slot's time has come */
+void ring_skip(struct ring *ring);
+void ring_freeze(struct ring *ring);
+void ring_send(struct ring *ring);
+void ring_advance(struct ring *ring);
+int32_t ring_fault_delay(const struct ring *ring); /* ns; 0 but in test builds */
+
+/* pacer.c; normal threads; one at a time, ring.c's lock held. Wait a bounded time. */
+int pacer_add(struct ring *ring);    /* -ESRCH: no pacer; -ETIMEDOUT */
+int pacer_remove(struct ring *ring); /* 0 also when there is no pacer */
+
+/* ring.c */
+void ring_lock(void);
+void ring_unlock(void);
+
+/* Plain stores that another thread may read at any moment. */
+static inline void put_f64(double *at, double value) { __atomic_store(at, &value, __ATOMIC_RELAXED); }
+static inline void put_u32(uint32_t *at, uint32_t value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
+static inline double get_f64(const double *at) {
+  double value;
+  __atomic_load(at, &value, __ATOMIC_ACQUIRE);
+  return value;
+}
+
+#endif
