@@ -34,13 +34,13 @@ export class ReplayWindow {
   check(number: number): ReplayVerdict {
     if (number >= this.#next) return "fresh";
     if (number < this.#next - this.len) return "old";
-    return (this.#words[this.#wordOf(number)] >>> (number % 32) & 1) === 0 ? "fresh" : "duplicate";
+    return (this.#words[this.#wordOf(number)] >>> (number & 31) & 1) === 0 ? "fresh" : "duplicate";
   }
 
   /** As `check(number) === "fresh"`, without a string. */
   isFresh(number: number): boolean {
     if (number >= this.#next) return true;
-    return number >= this.#next - this.len && (this.#words[this.#wordOf(number)] >>> (number % 32) & 1) === 0;
+    return number >= this.#next - this.len && (this.#words[this.#wordOf(number)] >>> (number & 31) & 1) === 0;
   }
 
   /** Remembers `number`, which must be fresh and have been authenticated: RFC 9147 §4.5.1, the window MUST NOT move
@@ -48,7 +48,7 @@ export class ReplayWindow {
   mark(number: number): void {
     assert(number <= SEQUENCE_NUMBER_MAX && this.isFresh(number), "only a fresh number is marked");
     if (number >= this.#next) this.#advance(number);
-    this.#words[this.#wordOf(number)] |= 1 << number % 32;
+    this.#words[this.#wordOf(number)] |= 1 << (number & 31);
   }
 
   /** Clears the words that `number` newly reaches. */
