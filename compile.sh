@@ -254,17 +254,23 @@ number_of() {
   fi
 }
 
-# Runs `deno test` and adds what its last line says. A run that ends without one counts as a failure.
+# Runs `deno test` and adds what its last line says. That is its own only if it lived to write its report: a test
+# that ends the process, and may have printed anything, counts as a failure.
 run_deno_tests() {
-  local log status=0 line
+  local log report status=0 line=''
   log=$(mktemp)
-  NO_COLOR=1 deno test -A --frozen --no-check "$@" < /dev/null 2>&1 | tee "$log" || status=$?
-  line=$(grep -E '^(ok|FAILED) \| [0-9]+ passed' "$log" | tail -n 1 || true)
+  report=build/tests.xml
+  mkdir -p build
+  rm -f "$report"
+  NO_COLOR=1 deno test -A --frozen --no-check --junit-path="$report" "$@" < /dev/null 2>&1 | tee "$log" || status=$?
+  if [ -s "$report" ]; then
+    line=$(grep -E '^(ok|FAILED) \| [0-9]+ passed' "$log" | tail -n 1 || true)
+  fi
   rm -f "$log"
   passed=$((passed + $(number_of passed "$line")))
   failed=$((failed + $(number_of failed "$line")))
   skipped=$((skipped + $(number_of ignored "$line")))
-  if [ -z "$line" ] || { [ "$status" != 0 ] && [ "$failed" = 0 ]; }; then
+  if [ -z "$line" ] || { [ "$status" != 0 ] && [ "$(number_of failed "$line")" = 0 ]; }; then
     say "deno test ended with status $status and no count of failures"
     failed=$((failed + 1))
   fi
