@@ -70,9 +70,11 @@ export class Lab implements AsyncDisposable {
     await this.shell(
       place,
       `cd /proc/sys/net
-       echo 0 > ipv4/conf/all/rp_filter; echo 0 > ipv4/conf/default/rp_filter
-       echo 0 > ipv6/conf/default/accept_dad; echo 0 > ipv6/conf/all/accept_dad
-       echo 10000 > ipv4/icmp_msgs_per_sec; echo 0 > ipv4/icmp_ratelimit; echo 0 > ipv6/icmp/ratelimit
+       set_to() { if [ -e "$1" ]; then echo "$2" > "$1"; fi; }
+       set_to ipv4/conf/all/rp_filter 0; set_to ipv4/conf/default/rp_filter 0
+       set_to ipv6/conf/default/accept_dad 0; set_to ipv6/conf/all/accept_dad 0
+       set_to ipv4/icmp_ratelimit 0; set_to ipv6/icmp/ratelimit 0
+       set_to ipv4/icmp_msgs_per_sec 10000; set_to ipv4/icmp_msgs_burst 10000
        ${place === "router" ? "echo 1 > ipv4/ip_forward; echo 1 > ipv6/conf/all/forwarding" : ""}`,
     );
   }
