@@ -1,0 +1,122 @@
+/** A client's configuration, from TOML and flags. */
+
+import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
+import { type DirectionConfig, resolveDirection } from "./direction.ts";
+import { type Overrides, Problems, Reading } from "./reading.ts";
+import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
+import type { TomlSource } from "./toml_source.ts";
+import type { ClientConfig } from "./types.ts";
+
+/** Length to check a rate with when the path's MTU is not known yet. */
+const MTU_USUAL = 1500;
+
+type ClientValues = Values<typeof CLIENT_SETTINGS>;
+
+/** Throws ConfigError with all that is wrong. */
+export function clientConfig(source: TomlSource, overrides: Overrides, context: FileContext): ClientConfig {
+  const problems = new Problems();
+  const reading = new Reading(CLIENT_SETTINGS, source, problems);
+  reading.table(source.values);
+  for (const [key, override] of overrides) reading.override(key, override);
+  const { values } = reading;
+  checkTunnel(reading);
+  const key = keyOf(reading, "tunnel.", values["tunnel.key_file"], values["tunnel.key"], context);
+  const up = direction(reading, "up", values);
+  const down = direction(reading, "down", values);
+  const crypto = cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);
+  const tun = tunOf(reading, values);
+  const common = commonOf(values, reading, context);
+  problems.throwIfAny();
+  return Object.freeze<ClientConfig>({
+    role: "client",
+    file: source.file,
+    peer: Object.freeze(values["tunnel.peer"]!),
+    mode: "tun",
+    protocol: "v1",
+    name: values["tunnel.name"] ?? "client",
+    key: key!,
+    up,
+    down,
+    tun,
+    ...crypto,
+    ...common,
+    warnings: Object.freeze(context.warnings),
+  });
+}
+
+function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
+  const { values } = reading;
+  if (values["tunnel.peer"] === undefined && reading.place("tunnel.peer") === undefined) {
+    reading.problem("tunnel.peer", `there is no server; write peer = "host:port" in [tunnel]`);
+  }
+  if (values["tunnel.mode"] === "tcp") {
+    reading.problem("tunnel.mode", `TCP mode is not served by this version; use mode = "tun"`, "tcp");
+  }
+  if (values["tunnel.protocol"] === "v0") {
+    reading.problem(
+      "tunnel.protocol",
+      `protocol version 0 is not served by this version; leave protocol out`,
+      "v0",
+    );
+  }
+}
+
+function tunOf(reading: Reading<typeof CLIENT_SETTINGS>, values: ClientValues): ClientConfig["tun"] {
+  const tun = {
+    name: values["tun.name"] ?? "i405",
+    addresses: values["tun.addresses"] ?? [],
+    mtu: values["tun.mtu"],
+    defaultRoute: values["tun.default_route"] ?? false,
+    lockdown: values["tun.lockdown"] ?? false,
+  };
+  if (tun.lockdown && !tun.defaultRoute) {
+    reading.problem(
+      "tun.lockdown",
+      "lockdown goes with default_route = true; add that or leave lockdown out",
+      true,
+    );
+  }
+  return Object.freeze(tun);
+}
+
+function direction(reading: Reading<Settings>, name: "up" | "down", values: ClientValues): DirectionConfig {
+  const speedBitsPerS = values[`${name}.speed`];
+  const intervalNs = values[`${name}.interval`];
+  const config: DirectionConfig = Object.freeze({
+    speedBitsPerS: intervalFromFlag(reading, name) ? undefined : speedBitsPerS,
+    intervalNs: speedFromFlag(reading, name) ? undefined : intervalNs,
+    packetLength: values[`${name}.packet_length`],
+    jitter: values[`${name}.jitter`],
+    burst: values[`${name}.burst`] ?? 1,
+  });
+  if (config.speedBitsPerS !== undefined && config.intervalNs !== undefined) {
+    reading.problem(`${name}.interval`, "there are both speed and interval; leave one out");
+    return config;
+  }
+  // A value that could not be read has its problem already.
+  const unread = ["speed", "interval", "packet_length", "jitter", "burst"].some((part) => {
+    const key = `${name}.${part}` as keyof ClientValues;
+    return reading.place(key) !== undefined && values[key] === undefined;
+  });
+  if (unread) return config;
+  try {
+    resolveDirection(name, config, config.packetLength ?? MTU_USUAL);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const key = ["interval", "speed", "burst", "jitter"].map((part) => `${name}.${part}`)
+      .find((part) => error.message.startsWith(part));
+    reading.problem(key ?? name, error.message);
+  }
+  return config;
+}
+
+/** A flag for the one wins over the file's word on the other. */
+function speedFromFlag(reading: Reading<Settings>, name: string): boolean {
+  return reading.place(`${name}.speed`)?.flag !== undefined &&
+    reading.place(`${name}.interval`)?.flag === undefined;
+}
+
+function intervalFromFlag(reading: Reading<Settings>, name: string): boolean {
+  return reading.place(`${name}.interval`)?.flag !== undefined &&
+    reading.place(`${name}.speed`)?.flag === undefined;
+}

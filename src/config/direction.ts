@@ -1,0 +1,114 @@
+/** What leaves in one direction: rate, length and jitter, checked against each other. */
+
+import type { JitterLaw } from "../schedule/mod.ts";
+import { JITTER_REACH, jitterSdDefaultNs, jitterSdMaxNs } from "../schedule/mod.ts";
+import type { JitterSetting } from "./kinds.ts";
+
+export interface DirectionConfig {
+  /** Of outer IP packets; undefined when the interval is given instead. */
+  readonly speedBitsPerS: number | undefined;
+  readonly intervalNs: number | undefined;
+  /** Length of outer IP packets in bytes; undefined: the path's MTU. */
+  readonly packetLength: number | undefined;
+  /** undefined: 12 %, Gaussian, or as much of it as the interval has room for. */
+  readonly jitter: JitterSetting | undefined;
+  /** Packets in each slot. */
+  readonly burst: number;
+}
+
+/** A direction with nothing left open. */
+export interface Direction {
+  /** Mean time between slots. */
+  readonly intervalNs: number;
+  /** Of outer IP packets, bytes. */
+  readonly packetLength: number;
+  readonly jitterLaw: JitterLaw;
+  readonly jitterSdNs: number;
+  readonly burst: number;
+  /** The smallest distance of two slots that this jitter leaves room for. */
+  readonly gapMinNs: number;
+}
+
+// Chosen here.
+export const SPEED_DEFAULT_BITS_PER_S = 1e6;
+const INTERVAL_MIN_NS = 20_000;
+const INTERVAL_MAX_NS = 10e9;
+/** 1.5 × (seal + send): a call costs some 5 µs, each record of it 1 µs. */
+const GAP_NS = 8_000;
+const GAP_PER_RECORD_NS = 1_500;
+/** Payload that one UDP_SEGMENT call takes: 65,535 minus IPv4 and UDP headers. */
+const BURST_LEN_MAX = 65_507;
+
+/** How far apart slots stay at least, so that one is sent before the next is due. */
+export function slotGapMinNs(burst: number): number {
+  return GAP_NS + burst * GAP_PER_RECORD_NS;
+}
+
+/** Settles `direction` for a path of `pathMtu` bytes. Throws RangeError, with the remedy, for a rate or a length that
+ * cannot be kept; `name` is "up" or "down", for the message. */
+export function resolveDirection(name: string, direction: DirectionConfig, pathMtu: number): Direction {
+  const packetLength = direction.packetLength ?? pathMtu;
+  const { burst } = direction;
+  if (packetLength > pathMtu) {
+    throw new RangeError(
+      `${name}.packet_length = ${packetLength} does not fit the path's MTU of ${pathMtu}; use ${pathMtu} or less`,
+    );
+  }
+  if (burst * packetLength > BURST_LEN_MAX) {
+    const most = Math.floor(BURST_LEN_MAX / packetLength);
+    throw new RangeError(
+      `${name}.burst = ${burst} packets of ${packetLength} bytes are too many for one call; use ${most} or fewer`,
+    );
+  }
+  const speed = direction.speedBitsPerS ?? SPEED_DEFAULT_BITS_PER_S;
+  const intervalNs = direction.intervalNs ?? packetLength * 8e9 * burst / speed;
+  const gapMinNs = slotGapMinNs(burst);
+  checkInterval(name, direction, intervalNs, packetLength, Math.max(INTERVAL_MIN_NS, 1.5 * gapMinNs));
+  return { intervalNs, packetLength, burst, gapMinNs, ...jitterOf(name, direction, intervalNs, gapMinNs) };
+}
+
+function checkInterval(
+  name: string,
+  direction: DirectionConfig,
+  intervalNs: number,
+  packetLength: number,
+  minNs: number,
+): void {
+  const { burst } = direction;
+  const given = direction.intervalNs === undefined ? `${name}.speed` : `${name}.interval`;
+  const what = `${given} means one slot of ${burst} × ${packetLength} bytes every ${
+    microseconds(intervalNs)
+  }`;
+  if (!(intervalNs >= minNs)) {
+    const limit = `at least ${microseconds(minNs)} (${megabits(packetLength * 8e9 * burst / minNs)})`;
+    throw new RangeError(
+      `${what}, but a slot of this size takes ${limit}; lower the speed or raise ${name}.burst`,
+    );
+  }
+  if (!(intervalNs <= INTERVAL_MAX_NS)) {
+    throw new RangeError(`${what}, but the longest interval is ${INTERVAL_MAX_NS / 1e9} s; raise the speed`);
+  }
+}
+
+function jitterOf(name: string, direction: DirectionConfig, intervalNs: number, gapMinNs: number) {
+  if (direction.jitter === undefined) {
+    return {
+      jitterLaw: "gaussian" as const,
+      jitterSdNs: jitterSdDefaultNs("gaussian", intervalNs, gapMinNs),
+    };
+  }
+  const { law, sdRatio } = direction.jitter;
+  const jitterSdNs = sdRatio * intervalNs;
+  const mostNs = jitterSdMaxNs(law, intervalNs, gapMinNs);
+  if (law !== "none" && jitterSdNs > mostNs) {
+    const share = Math.floor(mostNs / intervalNs * 1000) / 10;
+    const reach = JITTER_REACH[law].toFixed(1);
+    throw new RangeError(
+      `${name}.jitter is so large that slots could cross (${law}: up to ${reach} times it to either side); use ${share}% or less`,
+    );
+  }
+  return { jitterLaw: law, jitterSdNs };
+}
+
+const microseconds = (ns: number) => `${Number((ns / 1e3).toPrecision(4))} µs`;
+const megabits = (bitsPerS: number) => `${Number((bitsPerS / 1e6).toPrecision(3))} Mbit/s`;

@@ -1,0 +1,252 @@
+/** Kinds of values: how each is read from TOML or from a flag's text, and what is said when it cannot be. */
+
+import { parseLen, parseShare, parseSpeed, parseTime } from "../base/units.ts";
+import type { JitterLaw } from "../schedule/mod.ts";
+import { formatIp, type IpPrefix, parseIp, parsePrefix } from "../wire/ip_address.ts";
+
+export const PORT_DEFAULT = 1405;
+
+/** What a flag's text becomes before it is read as if it had stood in the file. */
+export type Shape = "text" | "boolean" | "number" | "texts";
+
+export interface Kind<T> {
+  readonly shape: Shape;
+  /** The value's name in help texts. */
+  readonly placeholder: string;
+  /** Throws RangeError that says what is expected. */
+  read(raw: unknown): T;
+}
+
+/** A host that may have to be resolved, and a port. */
+export interface HostPort {
+  /** An address without brackets, or a name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** An address to listen at. */
+export interface ListenAddress {
+  readonly ip: Uint8Array;
+  readonly port: number;
+  readonly text: string;
+}
+
+export interface JitterSetting {
+  readonly law: JitterLaw;
+  /** Standard deviation as a share of the interval. */
+  readonly sdRatio: number;
+}
+
+function text<T>(placeholder: string, expected: string, read: (text: string) => T | undefined): Kind<T> {
+  return {
+    shape: "text",
+    placeholder,
+    read(raw) {
+      const value = typeof raw === "string" ? read(raw) : undefined;
+      if (value === undefined) throw new RangeError(`expected ${expected}`);
+      return value;
+    },
+  };
+}
+
+/** A list of what `kind` reads; a single text is a list of one. */
+function listOf<T>(kind: Kind<T>, countMax: number): Kind<readonly T[]> {
+  return {
+    shape: "texts",
+    placeholder: kind.placeholder,
+    read(raw) {
+      const items = Array.isArray(raw) ? raw : [raw];
+      if (items.length > countMax) throw new RangeError(`expected at most ${countMax} entries`);
+      return Object.freeze(items.map((item) => kind.read(item)));
+    },
+  };
+}
+
+export const boolean: Kind<boolean> = {
+  shape: "boolean",
+  placeholder: "BOOL",
+  read(raw) {
+    if (typeof raw !== "boolean") throw new RangeError("expected true or false, without quotes");
+    return raw;
+  },
+};
+
+export function integer(min: number, max: number): Kind<number> {
+  return {
+    shape: "number",
+    placeholder: "NUMBER",
+    read(raw) {
+      if (typeof raw !== "number" || !Number.isInteger(raw) || raw < min || raw > max) {
+        throw new RangeError(`expected a whole number from ${min} to ${max}`);
+      }
+      return raw;
+    },
+  };
+}
+
+export function choice<const T extends string>(...names: readonly T[]): Kind<T> {
+  const expected = names.map((name) => `"${name}"`).join(" or ");
+  return text(names.join("|"), expected, (raw) => names.find((name) => name === raw));
+}
+
+export function choices<const T extends string>(...names: readonly T[]): Kind<readonly T[]> {
+  return listOf(choice(...names), names.length);
+}
+
+/** Of a participant, in log lines and status. */
+export const name = text(
+  "NAME",
+  "a name of 1 to 64 letters, digits and . _ -",
+  (raw) => /^[A-Za-z0-9._-]{1,64}$/.test(raw) ? raw : undefined,
+);
+
+// The kernel allows more characters, nftables as part of a table's name does not; 15: IFNAMSIZ - 1.
+export const interfaceName = text(
+  "NAME",
+  "an interface's name of 1 to 15 letters, digits and . _ -, starting with a letter",
+  (raw) => /^[A-Za-z][A-Za-z0-9._-]{0,14}$/.test(raw) ? raw : undefined,
+);
+
+export const path = text("FILE", "a path", (raw) => raw === "" || raw.includes("\0") ? undefined : raw);
+
+/** What is in a text of the configuration itself; its reader checks it, since messages must not show it. */
+export const secret = text("KEY", "a key's text", (raw) => raw);
+
+export const peer = text("HOST:PORT", `"host:port", for IPv6 "[address]:port"`, parseHostPort);
+
+export const listen = listOf(
+  text(
+    "ADDRESS:PORT",
+    `"address:port", such as "0.0.0.0:${PORT_DEFAULT}" or "[::]:${PORT_DEFAULT}"`,
+    parseListen,
+  ),
+  8,
+);
+
+export const prefixes = listOf(
+  text("PREFIX", `an address with its prefix length, such as "10.140.5.1/24"`, (raw) => {
+    return raw.includes("/") ? parsePrefix(raw) : undefined;
+  }),
+  64,
+);
+
+/** Addresses of single hosts. */
+export const hosts = listOf(
+  text(
+    "ADDRESS",
+    `an address alone, such as "10.140.5.2" (its network is the server's)`,
+    (raw): IpPrefix | undefined => {
+      const prefix = parsePrefix(raw);
+      return prefix === undefined || prefix.prefixLen !== prefix.ip.length * 8 ? undefined : prefix;
+    },
+  ),
+  16,
+);
+
+export const speed = quantity("SPEED", `a speed such as "1 Mbit/s"`, parseSpeed, undefined);
+export const time = quantity("TIME", `a time such as "10 ms"`, parseTime, undefined);
+
+/** Bytes: a number or a text with a unit. */
+export function length(min: number, max: number): Kind<number> {
+  const bytes = quantity("LENGTH", `a length such as 1400 or "1400 B"`, parseLen, (raw) => raw);
+  return {
+    ...bytes,
+    read(raw) {
+      const value = bytes.read(typeof raw === "string" && /^\d{1,9}$/.test(raw) ? Number(raw) : raw);
+      if (!Number.isInteger(value) || value < min || value > max) {
+        throw new RangeError(`expected a length from ${min} to ${max} bytes`);
+      }
+      return value;
+    },
+  };
+}
+
+function quantity(
+  placeholder: string,
+  expected: string,
+  parse: (text: string) => number,
+  fromNumber: ((value: number) => number) | undefined,
+): Kind<number> {
+  return {
+    shape: "text",
+    placeholder,
+    read(raw) {
+      if (typeof raw === "number" && fromNumber !== undefined) return fromNumber(raw);
+      if (typeof raw !== "string") throw new RangeError(`expected ${expected}, in quotes`);
+      const value = parse(raw);
+      if (value === 0) throw new RangeError(`expected ${expected}, more than 0`);
+      return value;
+    },
+  };
+}
+
+/** "none", "12%", "gaussian 12%", "cosine 15%". */
+export const jitter = text(
+  "JITTER",
+  `a share of the interval such as "12%", "cosine 12%" or "none"`,
+  (raw) => {
+    if (raw === "none") return { law: "none", sdRatio: 0 } as JitterSetting;
+    const match = /^(?:(gaussian|cosine)\s+)?(\S.*)$/.exec(raw.trim());
+    if (match === null) return undefined;
+    return { law: (match[1] ?? "gaussian") as JitterLaw, sdRatio: parseShare(match[2]) };
+  },
+);
+
+/** "auto", "none" or the number of a CPU. */
+export const cpu: Kind<"auto" | "none" | number> = {
+  shape: "text",
+  placeholder: "auto|none|NUMBER",
+  read(raw) {
+    if (raw === "auto" || raw === "none") return raw;
+    const value = typeof raw === "string" && /^\d{1,4}$/.test(raw) ? Number(raw) : raw;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > 1023) {
+      throw new RangeError(`expected "auto", "none" or the number of a CPU from 0 to 1023`);
+    }
+    return value;
+  },
+};
+
+function parseHostPort(raw: string): HostPort | undefined {
+  const { host, port } = splitPort(raw);
+  const bare = host.replace(/%[A-Za-z0-9._-]{1,15}$/, ""); // RFC 4007 §11: a zone, of IPv6 only
+  const isAddress = parseIp(bare) !== undefined && (bare === host || host.includes(":"));
+  if (port === undefined || !(isAddress || isHostName(host))) return undefined;
+  return { host, port };
+}
+
+function parseListen(raw: string): ListenAddress | undefined {
+  const { host, port } = splitPort(raw);
+  const ip = parseIp(host);
+  if (ip === undefined || port === undefined) return undefined;
+  const address = formatIp(ip);
+  return { ip, port, text: ip.length === 4 ? `${address}:${port}` : `[${address}]:${port}` };
+}
+
+/** The port is the default one where none is written, undefined where it is none. */
+function splitPort(raw: string): { host: string; port: number | undefined } {
+  const match = /^\[([^\[\]]*)\](?::(\d{1,5}))?$/.exec(raw);
+  if (match !== null) {
+    return match[1].includes(":")
+      ? { host: match[1], port: portOf(match[2]) }
+      : { host: "", port: undefined };
+  }
+  // More than one colon without brackets: an IPv6 address without a port.
+  const colon = raw.indexOf(":");
+  if (colon < 0 || colon !== raw.lastIndexOf(":")) return { host: raw, port: PORT_DEFAULT };
+  const port = raw.slice(colon + 1);
+  return { host: raw.slice(0, colon), port: /^\d{1,5}$/.test(port) ? portOf(port) : undefined };
+}
+
+function portOf(digits: string | undefined): number | undefined {
+  if (digits === undefined) return PORT_DEFAULT;
+  const port = Number(digits);
+  return port >= 1 && port <= 65_535 ? port : undefined;
+}
+
+/** RFC 1123 §2.1; a name of digits and dots alone is a mistyped address. */
+function isHostName(host: string): boolean {
+  return host.length <= 253 && !/^[\d.]*$/.test(host) &&
+    host.replace(/\.$/, "").split(".").every((label) =>
+      /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label)
+    );
+}

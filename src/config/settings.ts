@@ -1,0 +1,160 @@
+/** The one table of settings: from it come the keys of the files, the flags of the command line and the help. */
+
+import * as kind from "./kinds.ts";
+import type { Kind } from "./kinds.ts";
+
+// Set by the layout of receive buffers (2,048 bytes) and by what a flight's messages need.
+export const PACKET_LENGTH_MIN = 576;
+export const PACKET_LENGTH_MAX = 2000;
+export const TUN_MTU_MIN = 576;
+export const TUN_MTU_MAX = 1900;
+/** Segments that the kernel takes in one UDP_SEGMENT call (UDP_MAX_SEGMENTS). */
+export const BURST_MAX = 64;
+
+export const SUITES = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+] as const;
+export const GROUPS = ["x25519", "secp256r1"] as const;
+
+export interface Setting<T> {
+  readonly kind: Kind<T>;
+  /** One line, for --help. */
+  readonly help: string;
+  /** As it would be written, where leaving the key out means that. */
+  readonly default?: string;
+  /** Further name of the flag, without dashes. */
+  readonly alias?: string;
+  readonly secret?: true;
+}
+
+function setting<T>(of: Kind<T>, help: string, more: Omit<Setting<T>, "kind" | "help"> = {}): Setting<T> {
+  return { kind: of, help, ...more };
+}
+
+const KEYS = {
+  key_file: setting(kind.path, "file with the key that client and server share; - is standard input"),
+  key: setting(kind.secret, "the key itself; better in a file of its own", { secret: true }),
+};
+
+const CRYPTO = {
+  suites: setting(kind.choices(...SUITES), "cipher suites, the preferred first", { default: "all" }),
+  groups: setting(kind.choices(...GROUPS), "groups of the key exchange, the preferred first", {
+    default: "all",
+  }),
+};
+
+const COMMON = {
+  "pacing.poll_mode": setting(
+    kind.choice("sleepy", "hybrid", "spinny"),
+    "how to wait for a slot: sleep, sleep then spin, or spin",
+    { default: "hybrid", alias: "poll-mode" },
+  ),
+  "pacing.sched_fifo": setting(kind.boolean, "real-time scheduling of the pacer", {
+    default: "true",
+    alias: "sched-fifo",
+  }),
+  "pacing.cpu": setting(kind.cpu, "CPU of the pacer", { default: "auto", alias: "cpu" }),
+  "status.socket": setting(kind.path, "path of a socket that `i405 status` asks", { default: "none" }),
+  "status.slot_trace": setting(kind.path, "file for the planned and the actual time of every slot", {
+    default: "none",
+  }),
+  "log.level": setting(kind.choice("error", "warn", "info", "debug"), "least grave lines to log", {
+    default: "info",
+  }),
+  "log.format": setting(kind.choice("plain", "json"), "form of log lines", { default: "plain" }),
+};
+
+function direction<const D extends "up" | "down">(name: D, what: string) {
+  const keys = {
+    speed: setting(kind.speed, `speed ${what}, of outer IP packets`, { default: "1 Mbit/s" }),
+    interval: setting(kind.time, `mean time between slots ${what}, instead of a speed`),
+    packet_length: setting(
+      kind.length(PACKET_LENGTH_MIN, PACKET_LENGTH_MAX),
+      `length of outer IP packets ${what}`,
+      { default: "the path's MTU" },
+    ),
+    jitter: setting(kind.jitter, `standard deviation of slot times ${what}, as a share of the interval`, {
+      default: "12%",
+    }),
+    burst: setting(kind.integer(1, BURST_MAX), `packets in each slot ${what}`, { default: "1" }),
+  };
+  return prefixed(name, keys);
+}
+
+function prefixed<const P extends string, T extends Record<string, unknown>>(prefix: P, keys: T) {
+  const entries = Object.entries(keys).map(([key, value]) => [`${prefix}.${key}`, value]);
+  return Object.fromEntries(entries) as { [K in keyof T & string as `${P}.${K}`]: T[K] };
+}
+
+export const CLIENT_SETTINGS = {
+  "tunnel.peer": setting(kind.peer, "the server; the port is 1405 unless given"),
+  "tunnel.mode": setting(kind.choice("tun", "tcp"), "carrier: UDP with a TUN device, or TCP", {
+    default: "tun",
+  }),
+  "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version", { default: "v1" }),
+  "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
+  ...prefixed("tunnel", KEYS),
+  ...prefixed("tunnel", CRYPTO),
+  ...direction("up", "to the server"),
+  ...direction("down", "to the client"),
+  "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405" }),
+  "tun.addresses": setting(kind.prefixes, "addresses of the TUN device instead of those from the server"),
+  "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", {
+    default: "what fills a packet, at least 1280",
+  }),
+  "tun.default_route": setting(kind.boolean, "send all traffic of this machine through the tunnel", {
+    default: "false",
+  }),
+  "tun.lockdown": setting(kind.boolean, "with default_route: nothing goes past the tunnel while it is down", {
+    default: "false",
+  }),
+  ...COMMON,
+};
+
+export const SERVER_SETTINGS = {
+  "server.listen": setting(kind.listen, "addresses and ports to listen at", { default: "0.0.0.0:1405" }),
+  "server.modes": setting(kind.choices("tun", "tcp"), "carriers: UDP with a TUN device, or TCP", {
+    default: "tun",
+  }),
+  ...prefixed("server", CRYPTO),
+  "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405s" }),
+  "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),
+  "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", { default: "1280" }),
+  "nat.masquerade": setting(kind.boolean, "let clients reach other networks under the server's address", {
+    default: "false",
+  }),
+  ...COMMON,
+};
+
+/** Keys of each [[client]] of a server; as flags only by `--set client.NAME.key=value`. */
+export const SERVER_CLIENT_SETTINGS = {
+  name: setting(kind.name, "name of the client in log and status"),
+  ...KEYS,
+  addresses: setting(kind.hosts, "inner addresses of the client"),
+  routes: setting(kind.prefixes, "networks behind the client"),
+  max_speed: setting(kind.speed, "the most that the client may ask for, each way", { default: "100 Mbit/s" }),
+};
+
+export type Settings = Readonly<Record<string, Setting<unknown>>>;
+
+/** The checked values of the keys that were given. */
+export type Values<S> = { [K in keyof S]?: S[K] extends Setting<infer T> ? T : never };
+
+const NOT_YET = "is not served by this version; leave it out";
+/** Keys that have a meaning which this version does not serve, and what to do instead. */
+export const REFUSED_KEYS: Readonly<Record<string, string>> = {
+  "tunnel.password":
+    'a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
+  "tun.dns": `setting the resolver ${NOT_YET} and set it in the system`,
+  "socks": `SOCKS5 ${NOT_YET}`,
+  "pool": `an address pool ${NOT_YET} and give each [[client]] its addresses`,
+  "client.password":
+    'a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
+};
+
+/** "up.packet_length" as a flag: "up-packet-length". */
+export function flagOf(key: string): string {
+  return key.replace(/[._]/g, "-");
+}

@@ -1,0 +1,114 @@
+/** Mutated configurations: what comes of them is a configuration or a ConfigError, nothing else. */
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { contextOf } from "../../src/config/common.ts";
+import { clientConfig } from "../../src/config/client_config.ts";
+import { ConfigError, parseKey } from "../../src/config/mod.ts";
+import type { Override } from "../../src/config/reading.ts";
+import { serverConfig } from "../../src/config/server_config.ts";
+import { CLIENT_SETTINGS, SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "../../src/config/settings.ts";
+import { parseToml } from "../../src/config/toml_source.ts";
+
+const CLIENT = Deno.readTextFileSync(new URL("../../examples/client.toml", import.meta.url));
+const SERVER = Deno.readTextFileSync(new URL("../../examples/server.toml", import.meta.url));
+const PIECES = [
+  ...Object.keys(CLIENT_SETTINGS),
+  ...Object.keys(SERVER_SETTINGS),
+  ...[
+    "[",
+    "]",
+    "[[client]]",
+    '"""',
+    "'''",
+    "=",
+    "\n",
+    "{",
+    "}",
+    "inf",
+    "nan",
+    "1979-05-27",
+    "0x7f",
+    "\\u0000",
+    "__proto__",
+  ],
+  ...[
+    "[constructor]",
+    'toString = "x"',
+    "-1",
+    "1e400",
+    "9".repeat(30),
+    '"1 Mbit/s"',
+    "[".repeat(5000),
+    "é",
+    "\ud800",
+  ],
+];
+
+/** `text` with pieces put in, cut out and characters exchanged. */
+function mutated(text: string): fc.Arbitrary<string> {
+  const edit = fc.record({
+    at: fc.nat(text.length),
+    cut: fc.nat(12),
+    put: fc.oneof(fc.constantFrom(...PIECES), fc.string({ unit: "binary", maxLength: 8 })),
+  });
+  return fc.array(edit, { maxLength: 8 }).map((edits) =>
+    edits.reduce((now, { at, cut, put }) => now.slice(0, at) + put + now.slice(at + cut), text)
+      .replaceAll(/["']-["']/g, '"+"') // "-" would read standard input
+  );
+}
+
+function overrides(keys: readonly string[]): fc.Arbitrary<Map<string, Override>> {
+  const texts = fc.array(fc.oneof(fc.string(), fc.constantFrom("true", "1", "1 s", "12%", "a,b")), {
+    maxLength: 3,
+  });
+  return fc.array(fc.tuple(fc.oneof(fc.constantFrom(...keys), fc.string()), texts), { maxLength: 4 })
+    .map((pairs) =>
+      new Map(pairs.map(([key, texts]) => {
+        return [key, { texts: texts.filter((text) => text !== "-"), flag: `--set ${key}` }];
+      }))
+    );
+}
+
+function onlyConfigErrors(run: () => unknown): void {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    assert.ok(error.problems.length > 0 && error.message !== "");
+  }
+}
+
+Deno.test("clientConfig() answers every text and every flag with a configuration or a ConfigError", () => {
+  const keys = Object.keys(CLIENT_SETTINGS);
+  fc.assert(
+    fc.property(mutated(CLIENT), overrides(keys), (text, flags) => {
+      onlyConfigErrors(() => clientConfig(parseToml(text, "c.toml"), flags, contextOf(undefined, undefined)));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+Deno.test("serverConfig() answers every text and every flag with a configuration or a ConfigError", () => {
+  const keys = [
+    ...Object.keys(SERVER_SETTINGS),
+    ...Object.keys(SERVER_CLIENT_SETTINGS).map((key) => `client.laptop.${key}`),
+  ];
+  fc.assert(
+    fc.property(mutated(SERVER), overrides(keys), (text, flags) => {
+      onlyConfigErrors(() => serverConfig(parseToml(text, "s.toml"), flags, contextOf(undefined, undefined)));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+Deno.test("parseKey() answers every text with a key or a RangeError", () => {
+  const texts = fc.oneof(fc.string(), fc.string().map((text) => `i405-key-1:${text}`));
+  fc.assert(fc.property(texts, (text) => {
+    try {
+      parseKey(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }));
+});

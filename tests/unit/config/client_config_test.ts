@@ -1,0 +1,308 @@
+import assert from "node:assert/strict";
+import { loadClientConfig, type Overrides } from "../../../src/config/mod.ts";
+import { type Folder, inFolder, problemOf } from "./fixture.ts";
+
+const EXAMPLE = new URL("../../../examples/client.toml", import.meta.url);
+const MINIMAL = `[tunnel]\npeer = "192.0.2.1"\nkey_file = "a.key"\n`;
+
+const flags = (given: Record<string, string | string[]>): Overrides =>
+  new Map(Object.entries(given).map(([key, text]) => [key, { texts: [text].flat(), flag: `--set ${key}` }]));
+
+/** Loads `text` beside a good key file a.key. */
+function load(folder: Folder, text: string, overrides?: Overrides) {
+  folder.key("a.key", 7);
+  return loadClientConfig(folder.write("c.toml", text), overrides);
+}
+
+Deno.test(
+  "loadClientConfig() takes the example as it is",
+  inFolder((folder) => {
+    folder.key("laptop.key", 1);
+    const config = loadClientConfig(folder.write("client.toml", Deno.readTextFileSync(EXAMPLE)));
+    assert.deepEqual(config.peer, { host: "192.0.2.1", port: 1405 });
+    assert.equal(config.name, "laptop");
+    assert.deepEqual([...config.key.bytes()], Array(32).fill(1));
+    assert.deepEqual(config.up, {
+      speedBitsPerS: 1e6,
+      intervalNs: undefined,
+      packetLength: 1400,
+      jitter: undefined,
+      burst: 1,
+    });
+    assert.equal(config.down.speedBitsPerS, 2e6);
+    assert.deepEqual(config.tun, {
+      name: "i405",
+      addresses: [],
+      mtu: undefined,
+      defaultRoute: false,
+      lockdown: false,
+    });
+    assert.deepEqual(config.pacing, { pollMode: "hybrid", schedFifo: true, cpu: "auto" });
+    assert.deepEqual(config.warnings, []);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() needs no more than peer and key",
+  inFolder((folder) => {
+    const config = load(folder, MINIMAL);
+    assert.deepEqual(config.peer, { host: "192.0.2.1", port: 1405 });
+    assert.equal(config.up.speedBitsPerS, undefined);
+    assert.equal(config.up.packetLength, undefined);
+    assert.deepEqual(config.status, { socket: undefined, slotTrace: undefined });
+    assert.deepEqual(config.log, { level: "info", format: "plain" });
+    assert.equal(config.suites.length, 3);
+    assert.ok(Object.isFrozen(config) && Object.isFrozen(config.tun) && Object.isFrozen(config.up));
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() reads peers in every form",
+  inFolder((folder) => {
+    const peers: [string, string, number][] = [
+      ["192.0.2.1:7", "192.0.2.1", 7],
+      ["[2001:db8::1]:7", "2001:db8::1", 7],
+      ["[2001:db8::1]", "2001:db8::1", 1405],
+      ["2001:db8::1", "2001:db8::1", 1405],
+      ["[fe80::1%eth0]:7", "fe80::1%eth0", 7],
+      ["vpn.example.org:65535", "vpn.example.org", 65535],
+      ["localhost", "localhost", 1405],
+    ];
+    for (const [text, host, port] of peers) {
+      const config = load(folder, MINIMAL, flags({ "tunnel.peer": text }));
+      assert.deepEqual(config.peer, { host, port }, text);
+    }
+    for (
+      const text of [
+        "",
+        ":7",
+        "a:0",
+        "a:65536",
+        "a:x",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "[a]:7",
+        "-a",
+        "a b",
+        "1.2.3.4%x",
+      ]
+    ) {
+      const message = problemOf(() => load(folder, MINIMAL, flags({ "tunnel.peer": text })));
+      assert.equal(message, `--set tunnel.peer ${text}: expected "host:port", for IPv6 "[address]:port"`);
+    }
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() lets flags win over the file, also an interval over a speed",
+  inFolder((folder) => {
+    const text = MINIMAL +
+      `[up]\nspeed = "1 Mbit/s"\n[tun]\ndefault_route = true\naddresses = ["10.0.0.2/24"]\n`;
+    const config = load(
+      folder,
+      text,
+      flags({
+        "up.interval": "10 ms",
+        "up.packet_length": "1400",
+        "tun.default_route": "false",
+        "tun.addresses": ["10.0.0.3/24,fd00::3/64", "10.0.1.3/24"],
+        "tun.mtu": "1300",
+        "pacing.cpu": "2",
+      }),
+    );
+    assert.equal(config.up.intervalNs, 10e6);
+    assert.equal(config.up.speedBitsPerS, undefined);
+    assert.equal(config.up.packetLength, 1400);
+    assert.equal(config.tun.defaultRoute, false);
+    assert.equal(config.tun.addresses.length, 3);
+    assert.equal(config.tun.mtu, 1300);
+    assert.equal(config.pacing.cpu, 2);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() takes paths of the file from its folder, those of flags as they are",
+  inFolder((folder) => {
+    const config = load(folder, MINIMAL + `[status]\nsocket = "s"\n`, flags({ "status.slot_trace": "t" }));
+    assert.equal(config.status.socket, folder.path("s"));
+    assert.equal(config.status.slotTrace, "t");
+  }),
+);
+
+/** Text of the file, and what is said about it. */
+const WRONG: readonly (readonly [string, string])[] = [
+  [
+    `[tunnel]\npeer = \n`,
+    `c.toml:2: not TOML at column 8: invalid value. Write tables as [name] and keys as name = "text", number, true or ["a", "b"]`,
+  ],
+  [MINIMAL + `peeer = 1\n`, `c.toml:4: tunnel.peeer: there is no such key; did you mean tunnel.peer?`],
+  [MINIMAL + `[dwon]\nspeed = "1 Mbit/s"\n`, `c.toml:4: dwon: there is no such key; did you mean down?`],
+  [
+    MINIMAL + `[up]\npoll_mode = "sleepy"\n`,
+    `c.toml:5: up.poll_mode: there is no such key; did you mean pacing.poll_mode?`,
+  ],
+  [
+    MINIMAL + `[up]\nspeed = 1000\n`,
+    `c.toml:5: up.speed = 1000: expected a speed such as "1 Mbit/s", in quotes`,
+  ],
+  [
+    MINIMAL + `[up]\nspeed = "fast"\n`,
+    `c.toml:5: up.speed = "fast": Cannot read "fast" as a speed: write a number and a unit, such as 1 Mbit/s or 100 kB/s`,
+  ],
+  [
+    MINIMAL + `[up]\nspeed = "1 Mbit/s"\ninterval = "10 ms"\n`,
+    `c.toml:6: up.interval: there are both speed and interval; leave one out`,
+  ],
+  [
+    MINIMAL + `[up]\npacket_length = 1400\nspeed = "10 Gbit/s"\n`,
+    `c.toml:6: up.speed: up.speed means one slot of 1 × 1400 bytes every 1.12 µs, but a slot of this size takes at least 20 µs (560 Mbit/s); lower the speed or raise up.burst`,
+  ],
+  [
+    MINIMAL + `[up]\nspeed = "0 bit/s"\n`,
+    `c.toml:5: up.speed = "0 bit/s": expected a speed such as "1 Mbit/s", more than 0`,
+  ],
+  [
+    MINIMAL + `[up]\nspeed = "100 bit/s"\n`,
+    `c.toml:5: up.speed: up.speed means one slot of 1 × 1500 bytes every 120000000 µs, but the longest interval is 10 s; raise the speed`,
+  ],
+  [
+    MINIMAL + `[up]\njitter = "13%"\n`,
+    `c.toml:5: up.jitter: up.jitter is so large that slots could cross (gaussian: up to 4.0 times it to either side); use 12.4% or less`,
+  ],
+  [
+    MINIMAL + `[up]\npacket_length = 300\n`,
+    `c.toml:5: up.packet_length = 300: expected a length from 576 to 2000 bytes`,
+  ],
+  [
+    MINIMAL + `[up]\nburst = 64\n`,
+    `c.toml:5: up.burst: up.burst = 64 packets of 1500 bytes are too many for one call; use 43 or fewer`,
+  ],
+  [
+    MINIMAL + `[tun]\nname = "a name"\n`,
+    `c.toml:5: tun.name = "a name": expected an interface's name of 1 to 15 letters, digits and . _ -, starting with a letter`,
+  ],
+  [
+    MINIMAL + `[tun]\ndefault_route = "yes"\n`,
+    `c.toml:5: tun.default_route = "yes": expected true or false, without quotes`,
+  ],
+  [
+    MINIMAL + `[tun]\nlockdown = true\n`,
+    `c.toml:5: tun.lockdown = true: lockdown goes with default_route = true; add that or leave lockdown out`,
+  ],
+  [
+    MINIMAL + `[tun]\naddresses = ["10.0.0.1"]\n`,
+    `c.toml:5: tun.addresses = ["10.0.0.1"]: expected an address with its prefix length, such as "10.140.5.1/24"`,
+  ],
+  [
+    MINIMAL + `mode = "tcp"\n`,
+    `c.toml:4: tunnel.mode = "tcp": TCP mode is not served by this version; use mode = "tun"`,
+  ],
+  [
+    MINIMAL + `protocol = "v0"\n`,
+    `c.toml:4: tunnel.protocol = "v0": protocol version 0 is not served by this version; leave protocol out`,
+  ],
+  [
+    MINIMAL + `suites = []\n`,
+    `c.toml:4: tunnel.suites = []: expected one name at least; leave the key out for all`,
+  ],
+  [
+    MINIMAL + `[pacing]\npoll_mode = "lazy"\n`,
+    `c.toml:5: pacing.poll_mode = "lazy": expected "sleepy" or "hybrid" or "spinny"`,
+  ],
+  [
+    MINIMAL + `[socks]\nlisten = "127.0.0.1:1080"\n`,
+    `c.toml:4: socks: SOCKS5 is not served by this version; leave it out`,
+  ],
+  [
+    `[tunnel]\nkey_file = "a.key"\n`,
+    `c.toml:1: tunnel.peer: there is no server; write peer = "host:port" in [tunnel]`,
+  ],
+  [
+    `[tunnel]\npeer = "a"\n`,
+    'c.toml:1: tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
+  ],
+  [
+    `[tunnel]\npeer = "a"\npassword = "hunter2"\n`,
+    [
+      'c.toml:3: tunnel.password: a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
+      'c.toml:1: tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
+    ].join("\n"),
+  ],
+  [
+    MINIMAL + `[up]\nspeed = "fast"\nburst = 0\n`,
+    [
+      `c.toml:5: up.speed = "fast": Cannot read "fast" as a speed: write a number and a unit, such as 1 Mbit/s or 100 kB/s`,
+      `c.toml:6: up.burst = 0: expected a whole number from 1 to 64`,
+    ].join("\n"),
+  ],
+  [
+    `tunnel = 5\n`,
+    [
+      `c.toml:1: tunnel = 5: expected a table; write [tunnel] on a line of its own`,
+      `c.toml:1: tunnel.peer: there is no server; write peer = "host:port" in [tunnel]`,
+      'c.toml:1: tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
+    ].join("\n"),
+  ],
+];
+
+Deno.test(
+  "loadClientConfig() names file, line, key, value and remedy of each problem",
+  inFolder((folder) => {
+    for (const [text, message] of WRONG) assert.equal(problemOf(() => load(folder, text)), message, text);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() names a missing file, a folder and a file that is no text",
+  inFolder((folder) => {
+    assert.equal(
+      problemOf(() => loadClientConfig(folder.path("none.toml"))),
+      "there is no file none.toml; check the path (relative ones start at the configuration's folder)",
+    );
+    Deno.mkdirSync(folder.path("folder"));
+    assert.equal(
+      problemOf(() => loadClientConfig(folder.path("folder"))),
+      "folder is not a file; name a plain file",
+    );
+    Deno.writeFileSync(folder.path("binary"), Uint8Array.of(0xff, 0xfe, 0x80));
+    assert.equal(
+      problemOf(() => loadClientConfig(folder.path("binary"))),
+      "binary is not UTF-8 text; is it the right file?",
+    );
+    Deno.writeFileSync(folder.path("long"), new Uint8Array((1 << 20) + 1).fill(0x20));
+    assert.match(
+      problemOf(() => loadClientConfig(folder.path("long"))),
+      /^long is longer than 1048576 bytes/,
+    );
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() names flags as they were written, and unknown keys of --set",
+  inFolder((folder) => {
+    assert.equal(
+      problemOf(() => load(folder, MINIMAL, flags({ "up.speeed": "1 Mbit/s" }))),
+      `--set up.speeed: there is no such key; did you mean up.speed?`,
+    );
+    assert.equal(
+      problemOf(() => load(folder, MINIMAL, flags({ "up.burst": "many" }))),
+      `--set up.burst many: expected a whole number from 1 to 64`,
+    );
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() works without a file",
+  inFolder((folder) => {
+    const config = loadClientConfig(
+      undefined,
+      flags({ "tunnel.peer": "a", "tunnel.key_file": folder.key("a.key", 3) }),
+    );
+    assert.equal(config.file, undefined);
+    assert.equal(config.peer.host, "a");
+    assert.equal(
+      problemOf(() => loadClientConfig(undefined, flags({ "tunnel.peer": "a" }))),
+      'tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
+    );
+  }),
+);
