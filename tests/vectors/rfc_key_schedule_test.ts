@@ -1,7 +1,7 @@
 /* Published values: RFC 5869 appendix A, RFC 8448 §3. */
 
-import { deepStrictEqual as equal } from "node:assert/strict";
-import { concat, fromHex, toHex } from "../../src/base/mod.ts";
+import { deepStrictEqual as equal, notDeepStrictEqual as differ } from "node:assert/strict";
+import { fromHex, toHex } from "../../src/base/mod.ts";
 import { expand, extract } from "../../src/crypto/hkdf.ts";
 import { finishedKey, KeySchedule, verifyData } from "../../src/crypto/key_schedule.ts";
 import { suiteById } from "../../src/crypto/suites.ts";
@@ -82,6 +82,5 @@ Deno.test("finishedKey() and verifyData() give RFC 8448 §3", () => {
 
 Deno.test("verifyData() under another secret differs from RFC 8448 §3", () => {
   const wrong = verifyData(SUITE, "tls", fromHex(SERVER_HANDSHAKE), fromHex(FINISHED_HASH));
-  equal(toHex(wrong) === "a8ec436d677634ae525ac1fcebe11a039ec17694fac6e98527b642f2edd5ce61", false);
-  equal(concat(wrong).length, 32);
+  differ(toHex(wrong), "a8ec436d677634ae525ac1fcebe11a039ec17694fac6e98527b642f2edd5ce61");
 });
