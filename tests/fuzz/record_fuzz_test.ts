@@ -39,7 +39,7 @@ const REAL = allSuites().flatMap((suite) => {
 const change = fc.tuple(fc.constantFrom("set", "cut", "double", "insert"), fc.nat(400), fc.nat(255));
 const mutated = fc.tuple(fc.constantFrom(...REAL), fc.array(change, { minLength: 1, maxLength: 5 })).map(
   ([real, changes]) => {
-    let bytes = real.slice();
+    let bytes: Uint8Array = real.slice();
     for (const [kind, where, value] of changes) {
       const at = where % (bytes.length + 1);
       if (kind === "set" && at < bytes.length) bytes[at] = value;
