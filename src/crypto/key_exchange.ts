@@ -122,9 +122,9 @@ function sharedSecret(curve: Curve, privateKey: Uint8Array, peerShare: Uint8Arra
   return secret.reduce((all, byte) => all | byte, 0) === 0 ? undefined : secret;
 }
 
-/** The x coordinate, RFC 8446 §7.4.2. The peer's point must be uncompressed and on the curve, §4.2.8.2. */
+/** The x coordinate, RFC 8446 §7.4.2. Of 65 bytes the library takes an uncompressed point on the curve alone, as
+ * §4.2.8.2 wants, and throws for all else. */
 function p256SharedSecret(privateKey: Uint8Array, peerShare: Uint8Array): Uint8Array {
-  if (peerShare[0] !== 4) throw new RangeError("Not an uncompressed point");
   const point = p256.getSharedSecret(privateKey, peerShare, true);
   const secret = point.slice(1);
   wipe(point);
