@@ -9,8 +9,8 @@
 #define TRAILER_LEN 64u /* behind the shared struct: the ring's index in the table */
 #define DATAGRAM_MAX I405_RX_STRIDE
 #define BURST_LEN_MAX 65000u
-#define BUF_MAX 65536u
-#define TIMES_MAX (1u << 22)
+#define BUF_MAX (1u << 14)
+#define TIMES_MAX (1u << 20) /* 10 s of slots 10 us apart */
 #define REPEAT_NS 1e9
 
 static struct {

@@ -1,0 +1,544 @@
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { histogramBucket, histogramBucketNs, histogramQuantile, type PacerConfig } from "../../ffi/mod.ts";
+import { BUF, BUF_WORD, HIST_BUCKETS, RING, TRACE, TRACE_FLAG } from "../../src/ports/mod.ts";
+import {
+  ANY_PORT,
+  installKey,
+  memory,
+  newKey,
+  openAll,
+  PLAINTEXT_LEN,
+  publishTimes,
+  randomKey,
+  Receiver,
+  RECORD_LEN,
+  ringConfig,
+  ringF64,
+  ringU32,
+  shim,
+  submit,
+  SUITES,
+  symbols,
+  waitUntil,
+} from "./support.ts";
+
+const CONFIG: PacerConfig = {
+  pollMode: "hybrid",
+  fifo: true,
+  cpu: "auto",
+  calibrateMs: 20,
+  leadNs: 0,
+  leadMaxNs: 300_000,
+};
+const INTERVAL_NS = 1e6;
+
+/** Runs `body` with a pacer, a sending and a receiving socket, and tidies up. `stop` stops the pacer earlier: only
+ * then do counters, read one after another, belong together. */
+function withPacer(
+  body: (fd: number, receiver: Receiver, stop: () => void) => void,
+  over: Partial<PacerConfig> = {},
+): void {
+  const sender = shim.udpOpen(ANY_PORT);
+  const receiver = new Receiver();
+  shim.pacer.start({ ...CONFIG, ...over });
+  let running = true;
+  const stop = () => {
+    if (running) shim.pacer.stop();
+    running = false;
+  };
+  try {
+    body(sender.fd, receiver, stop);
+  } finally {
+    stop();
+  }
+  // After a failure a ring may still hold the socket.
+  receiver.close();
+  shim.close(sender.fd);
+}
+
+/** A ring with one key and `count` slots from 20 ms ahead, started. */
+function startRing(fd: number, receiver: Receiver, count: number, key = randomKey(SUITES.aes128), over = {}) {
+  const ring = shim.pacer.newRing(ringConfig(fd, receiver.address, over));
+  const id = newKey(key);
+  installKey(ring, id, 0);
+  publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, count);
+  shim.pacer.ringStart(ring);
+  const free = () => {
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  };
+  return { ring, key, id, free };
+}
+
+function counters(ring: number) {
+  const { slots, records, dataRecords, skipped, late, sendErrors, dry, keyless, seqNext } = RING;
+  const fields = { slots, records, dataRecords, skipped, late, sendErrors, dry, keyless, seqNext };
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, ringF64(ring, field)]));
+}
+
+function waitForSlots(ring: number, count: number): void {
+  waitUntil(`${count} slots`, () => ringF64(ring, RING.slots) >= count);
+}
+
+function traceAt(ring: number, slot: number) {
+  const at = ringU32(ring, RING.trace) + (slot % ringU32(ring, RING.traceCount)) * TRACE.size;
+  const f64 = (field: number) => memory.f64[(at + field) >>> 3];
+  return {
+    slot: f64(TRACE.slot),
+    plannedNs: f64(TRACE.plannedNs),
+    actualNs: f64(TRACE.actualNs),
+    dataRecords: memory.u32[(at + TRACE.dataRecords) >>> 2],
+    flags: memory.u32[(at + TRACE.flags) >>> 2],
+  };
+}
+
+const chaff = new Uint8Array(PLAINTEXT_LEN).with(PLAINTEXT_LEN - 1, 23);
+function message(n: number): Uint8Array {
+  return new Uint8Array(PLAINTEXT_LEN).fill(n).with(PLAINTEXT_LEN - 1, 23);
+}
+
+for (const pollMode of ["sleepy", "hybrid", "spinny"] as const) {
+  Deno.test(`Pacer sends or counts every slot, numbers consecutive, each record opens: ${pollMode}`, () => {
+    withPacer((fd, receiver, stop) => {
+      const { ring, key, free } = startRing(fd, receiver, 200);
+      receiver.collect(400, 200);
+      waitForSlots(ring, 200);
+      stop();
+      receiver.collect(20);
+      const seen = counters(ring);
+      strictEqual(seen.records + seen.skipped, seen.slots);
+      strictEqual(receiver.datagrams.length, seen.records);
+      strictEqual(seen.seqNext, seen.records);
+      strictEqual(seen.dataRecords + seen.sendErrors + seen.keyless, 0);
+      ok(receiver.datagrams.every((datagram) => datagram.length === RECORD_LEN));
+      for (const plaintext of openAll(receiver.datagrams, key)) deepStrictEqual(plaintext, chaff);
+      let inHistogram = 0;
+      for (let bucket = 0; bucket < HIST_BUCKETS; bucket++) {
+        inHistogram += ringU32(ring, RING.hist + 4 * bucket);
+      }
+      strictEqual(inHistogram, seen.slots - seen.skipped);
+      free();
+    }, { pollMode });
+  });
+}
+
+Deno.test("Pacer never sends before a slot's time, and the trace tells of each slot", () => {
+  withPacer((fd, receiver) => {
+    const { ring, free } = startRing(fd, receiver, 100);
+    waitForSlots(ring, 100);
+    for (let slot = 0; slot < 100; slot++) {
+      const entry = traceAt(ring, slot);
+      strictEqual(entry.slot, slot);
+      if (slot > 0) strictEqual(entry.plannedNs - traceAt(ring, 0).plannedNs, slot * INTERVAL_NS);
+      const skipped = (entry.flags & TRACE_FLAG.skipped) !== 0;
+      strictEqual(entry.actualNs === 0, skipped);
+      ok(skipped || entry.actualNs >= Math.floor(entry.plannedNs));
+      strictEqual((entry.flags & TRACE_FLAG.late) !== 0, entry.actualNs - entry.plannedNs > 100_000);
+    }
+    ok(ringF64(ring, RING.devMinNs) >= 0);
+    ok(ringF64(ring, RING.devMaxNs) >= ringF64(ring, RING.devMinNs));
+    free();
+  });
+});
+
+Deno.test("Pacer takes ready buffers as a queue, chaff between, and none is lost by a skip", () => {
+  withPacer((fd, receiver) => {
+    const { ring, key, free } = startRing(fd, receiver, 900, undefined, { bufCount: 4 });
+    let submitted = 0;
+    while (submitted < 120) {
+      if (submit(ring, submitted, message(submitted + 1))) submitted++;
+      else receiver.collect(1);
+    }
+    waitUntil("the buffers to be taken", () => ringU32(ring, RING.taken) === 120);
+    const slots = ringF64(ring, RING.slots);
+    waitForSlots(ring, slots + 2);
+    receiver.collect(50, ringF64(ring, RING.records));
+    const plaintexts = openAll(receiver.datagrams, key);
+    ok(plaintexts.every((plaintext) => plaintext !== undefined));
+    const data = plaintexts.filter((plaintext) => plaintext![0] !== 0);
+    deepStrictEqual(data, Array.from({ length: 120 }, (_, i) => message(i + 1)));
+    strictEqual(ringF64(ring, RING.dataRecords), 120);
+    free();
+  });
+});
+
+Deno.test("Pacer leaves a buffer that is being filled for a later slot", () => {
+  withPacer((fd, receiver) => {
+    const { ring, key, free } = startRing(fd, receiver, 900);
+    const word = ringU32(ring, RING.bufs) >>> 2;
+    submit(ring, 1, message(2));
+    Atomics.store(memory.i32, word, BUF_WORD.filling);
+    waitForSlots(ring, 5);
+    strictEqual(ringU32(ring, RING.taken), 0, "buffers are taken in order: not the second before the first");
+    memory.u8.set(message(1), word * 4 + BUF.headLen);
+    Atomics.store(memory.i32, word, BUF_WORD.ready);
+    waitUntil("two buffers", () => ringU32(ring, RING.taken) === 2);
+    waitForSlots(ring, ringF64(ring, RING.slots) + 2);
+    receiver.collect(50, ringF64(ring, RING.records));
+    const data = openAll(receiver.datagrams, key).filter((plaintext) => plaintext![0] !== 0);
+    deepStrictEqual(data, [message(1), message(2)]);
+    free();
+  });
+});
+
+Deno.test("Pacer skips slots whose successor's time has come, uses no number and takes no buffer for them", () => {
+  withPacer((fd, receiver, stop) => {
+    const key = randomKey(SUITES.chacha);
+    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address));
+    const id = newKey(key);
+    installKey(ring, id, 0);
+    for (let i = 0; i < 3; i++) submit(ring, i, message(i + 1));
+    // 100 slots are already over, 50 still to come.
+    publishTimes(ring, shim.clock.nowNs() - 100 * INTERVAL_NS, INTERVAL_NS, 150 + 20);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 150);
+    stop();
+    receiver.collect(30);
+    const seen = counters(ring);
+    ok(seen.skipped >= 99);
+    strictEqual(seen.records + seen.skipped, seen.slots);
+    const plaintexts = openAll(receiver.datagrams, key);
+    deepStrictEqual(plaintexts.slice(0, 3), [message(1), message(2), message(3)]);
+    ok(plaintexts.slice(3).every((plaintext) => plaintext !== undefined && plaintext[0] === 0));
+    strictEqual(traceAt(ring, 10).flags & TRACE_FLAG.skipped, TRACE_FLAG.skipped);
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer changes keys at the slot named, numbers from 0, and the old key can then be freed", () => {
+  withPacer((fd, receiver) => {
+    const { ring, key, id } = startRing(fd, receiver, 300);
+    const next = randomKey(SUITES.aes256);
+    const nextId = newKey(next);
+    const third = newKey(randomKey(SUITES.aes128));
+    installKey(ring, nextId, 60, 0x2c);
+    throws(() => installKey(ring, third, 80), { errnoName: "EBUSY" });
+    throws(() => shim.protection.freeKey(id), { errnoName: "EBUSY" });
+    throws(() => shim.protection.freeKey(nextId), { errnoName: "EBUSY" });
+    waitUntil("the switch", () => ringU32(ring, RING.switches) === 1);
+    shim.protection.freeKey(id);
+    waitForSlots(ring, 120);
+    receiver.collect(50, ringF64(ring, RING.records));
+    const first = receiver.datagrams.filter((datagram) => datagram[0] === 0x2f);
+    const second = receiver.datagrams.filter((datagram) => datagram[0] === 0x2c);
+    strictEqual(first.length + second.length, receiver.datagrams.length);
+    const lastOld = receiver.datagrams.findLastIndex((datagram) => datagram[0] === 0x2f);
+    strictEqual(lastOld, first.length - 1, "all old ones before all new ones");
+    let before = 0;
+    for (let slot = 0; slot < 60; slot++) {
+      before += (traceAt(ring, slot).flags & TRACE_FLAG.skipped) === 0 ? 1 : 0;
+    }
+    strictEqual(first.length, before, "the first record of the new epoch is slot 60's");
+    for (const plaintext of openAll(first, key)) deepStrictEqual(plaintext, chaff);
+    for (const plaintext of openAll(second, next)) deepStrictEqual(plaintext, chaff);
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(nextId);
+    shim.protection.freeKey(third);
+  });
+});
+
+Deno.test("Pacer.ringKeys() takes a key once only, since its numbers would repeat", () => {
+  const receiver = new Receiver();
+  const config = ringConfig(receiver.fd, receiver.address);
+  const ring = shim.pacer.newRing(config);
+  const other = shim.pacer.newRing(config);
+  const key = newKey(randomKey(SUITES.aes128));
+  installKey(ring, key, 0);
+  throws(() => installKey(other, key, 0), { errnoName: "EALREADY" });
+  shim.pacer.ringFree(ring);
+  throws(() => installKey(other, key, 0), { errnoName: "EALREADY" });
+  shim.pacer.ringFree(other);
+  shim.protection.freeKey(key);
+  receiver.close();
+});
+
+Deno.test("Pacer repeats its slots on the grid when times run dry, and takes up written ones again", () => {
+  withPacer((fd, receiver, stop) => {
+    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address));
+    const id = newKey(randomKey(SUITES.aes128));
+    installKey(ring, id, 0);
+    const start = shim.clock.nowNs() + 2e7;
+    publishTimes(ring, start, INTERVAL_NS, 30);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 80);
+    ok(ringF64(ring, RING.dry) >= 50);
+    for (let slot = 30; slot < 80; slot++) {
+      const entry = traceAt(ring, slot);
+      strictEqual(entry.plannedNs, start + slot * INTERVAL_NS);
+      strictEqual(entry.flags & TRACE_FLAG.dry, TRACE_FLAG.dry);
+    }
+    const dryEnd = ringF64(ring, RING.slotNext) + 20;
+    publishTimes(ring, start, INTERVAL_NS, dryEnd + 40 - 30);
+    waitForSlots(ring, dryEnd + 30);
+    strictEqual(traceAt(ring, dryEnd + 20).flags & TRACE_FLAG.dry, 0);
+    strictEqual(traceAt(ring, dryEnd + 20).plannedNs, start + (dryEnd + 20) * INTERVAL_NS);
+    stop();
+    strictEqual(ringF64(ring, RING.records) + ringF64(ring, RING.skipped), ringF64(ring, RING.slots));
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer repeats the offsets of the second before, not its own invention", () => {
+  withPacer((fd, receiver) => {
+    const interval = 5e7; // 20 slots a second
+    const ring = shim.pacer.newRing(
+      ringConfig(fd, receiver.address, { intervalNs: interval, timesCount: 32 }),
+    );
+    const id = newKey(randomKey(SUITES.aes128));
+    installKey(ring, id, 0);
+    const times = ringU32(ring, RING.times) >>> 3;
+    const start = shim.clock.nowNs() - 21 * interval; // most of it is over, so that the test is short
+    const offsets = Array.from({ length: 22 }, (_, slot) => ((slot * 7) % 5) * 1e6);
+    offsets.forEach((offset, slot) => memory.f64[times + slot] = start + slot * interval + offset);
+    shim.pacer.ringTimes(ring, 22);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 26);
+    for (let slot = 22; slot < 26; slot++) {
+      strictEqual(traceAt(ring, slot).plannedNs, start + slot * interval + offsets[slot - 20]);
+    }
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer sends a raw datagram in place of a record, also before there are keys", () => {
+  withPacer((fd, receiver, stop) => {
+    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address));
+    const hello = new Uint8Array(RECORD_LEN).fill(0x16);
+    submit(ring, 0, message(9)); // no key yet: it must wait, not be lost
+    publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, 900);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 3);
+    const due = ringF64(ring, RING.slots) - ringF64(ring, RING.skipped);
+    ok(due > 0 && ringF64(ring, RING.keyless) >= due);
+    strictEqual(ringU32(ring, RING.taken), 0);
+    const key = randomKey(SUITES.aes128);
+    const id = newKey(key);
+    const next = Math.ceil(ringF64(ring, RING.slotNext)) + 20;
+    installKey(ring, id, next);
+    submit(ring, 1, hello, "raw");
+    waitForSlots(ring, next + 10);
+    receiver.collect(50, 5);
+    const [first, second, third] = receiver.datagrams;
+    deepStrictEqual(openAll([first], key, 0), [message(9)]);
+    deepStrictEqual(second, hello);
+    deepStrictEqual(
+      openAll([third], key, 2),
+      [chaff],
+      "the number that the raw datagram stood for is used up",
+    );
+    shim.pacer.ringFree(ring);
+
+    const early = shim.pacer.newRing(ringConfig(fd, receiver.address));
+    submit(early, 0, hello, "raw");
+    publishTimes(early, shim.clock.nowNs() + 2e7, INTERVAL_NS, 900);
+    receiver.datagrams.length = 0;
+    shim.pacer.ringStart(early);
+    receiver.collect(1000, 1);
+    deepStrictEqual(receiver.datagrams[0], hello);
+    stop();
+    const seen = counters(early);
+    strictEqual(seen.records, 1);
+    strictEqual(seen.records + seen.skipped + seen.keyless, seen.slots);
+    shim.pacer.ringFree(early);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer loses no slot to the ICMP errors of a closed port", () => {
+  withPacer((fd, receiver) => {
+    const closed = shim.udpOpen(ANY_PORT);
+    shim.close(closed.fd);
+    const ring = shim.pacer.newRing(ringConfig(fd, closed.address));
+    const id = newKey(randomKey(SUITES.aes128));
+    installKey(ring, id, 0);
+    publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, 500);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 200);
+    strictEqual(ringF64(ring, RING.sendErrors), 0);
+    shim.pacer.ringDest(ring, fd, receiver.address);
+    receiver.collect(200, 20);
+    ok(receiver.datagrams.length >= 20, "and the next destination gets them");
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer counts what the kernel refuses", () => {
+  withPacer((fd, receiver, stop) => {
+    const nowhere = { ip: Uint8Array.of(255, 255, 255, 255), port: 9 }; // no SO_BROADCAST: EACCES
+    const ring = shim.pacer.newRing(ringConfig(fd, nowhere));
+    const id = newKey(randomKey(SUITES.aes128));
+    installKey(ring, id, 0);
+    publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, 100);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 50);
+    stop();
+    const seen = counters(ring);
+    strictEqual(seen.records, 0);
+    ok(seen.sendErrors + seen.skipped >= 50);
+    strictEqual(receiver.datagrams.length, 0);
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer sends a burst's records together, data first come first served", () => {
+  withPacer((fd, receiver, stop) => {
+    const { ring, key, free } = startRing(fd, receiver, 100, undefined, { burst: 16, bufCount: 64 });
+    for (let i = 0; i < 40; i++) submit(ring, i, message(i + 1));
+    waitForSlots(ring, 20);
+    stop();
+    receiver.collect(50);
+    const seen = counters(ring);
+    strictEqual(seen.records + 16 * seen.skipped, 16 * seen.slots);
+    strictEqual(receiver.datagrams.length, seen.records);
+    strictEqual(seen.seqNext, seen.records);
+    const plaintexts = openAll(receiver.datagrams, key);
+    deepStrictEqual(plaintexts.slice(0, 40), Array.from({ length: 40 }, (_, i) => message(i + 1)));
+    ok(plaintexts.slice(40).every((plaintext) => plaintext !== undefined && plaintext[0] === 0));
+    free();
+  });
+});
+
+Deno.test("Pacer merges rings whose slots fall together, and frees one while others run", () => {
+  withPacer((fd, receiver, stop) => {
+    const others = Array.from({ length: 7 }, () => new Receiver());
+    const receivers = [receiver, ...others];
+    const start = shim.clock.nowNs() + 3e7;
+    const rings = receivers.map(({ address }, i) => {
+      const ring = shim.pacer.newRing(ringConfig(fd, address));
+      const id = newKey(randomKey(SUITES.aes128));
+      installKey(ring, id, 0);
+      publishTimes(ring, start + i * 1000, INTERVAL_NS, 300);
+      return { ring, id };
+    });
+    rings.forEach(({ ring }) => shim.pacer.ringStart(ring));
+    rings.forEach(({ ring }) => waitForSlots(ring, 50));
+    shim.pacer.ringFree(rings[3].ring);
+    shim.protection.freeKey(rings[3].id);
+    rings.splice(3, 1);
+    receivers.splice(3, 1);
+    const from = rings.map(({ ring }) => ringF64(ring, RING.slots));
+    rings.forEach(({ ring }, i) => waitForSlots(ring, from[i] + 50));
+    stop();
+    rings.forEach(({ ring, id }, i) => {
+      const seen = counters(ring);
+      receivers[i].collect(10, seen.records);
+      strictEqual(seen.records + seen.skipped, seen.slots);
+      strictEqual(receivers[i].datagrams.length, seen.records);
+      strictEqual(ringU32(ring, RING.running), 0);
+      shim.pacer.ringFree(ring);
+      shim.protection.freeKey(id);
+    });
+    others.forEach((other) => other.close());
+  });
+});
+
+Deno.test("Pacer.newRing() refuses what cannot be, and gives its memory back", () => {
+  const receiver = new Receiver();
+  const wrong = [
+    { datagramLen: 21 },
+    { datagramLen: 2049 },
+    { hdrLen: 0 },
+    { hdrLen: 33 },
+    { seqOff: 4 },
+    { seqLen: 3 },
+    { burst: 0 },
+    { burst: 65 },
+    { bufCount: 3 },
+    { bufCount: 0 },
+    { timesCount: 1000 },
+    { traceCount: 5 },
+    { intervalNs: NaN },
+    { intervalNs: 0 },
+    { fd: -1 },
+    { bufCount: 2 ** 15 },
+    { timesCount: 2 ** 21 },
+    { traceCount: 2 ** 21 },
+  ];
+  for (const over of wrong) throws(() => shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, over)));
+  for (let i = 0; i < 100; i++) {
+    const ring = shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, { bufCount: 1024 }));
+    shim.pacer.ringFree(ring);
+    throws(() => shim.pacer.ringFree(ring), { errnoName: "EINVAL" });
+  }
+  receiver.close();
+});
+
+Deno.test("Pacer.ringTimes() refuses times that overwrite others, fall, or are none", () => {
+  const receiver = new Receiver();
+  const ring = shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, { timesCount: 8 }));
+  throws(() => shim.pacer.ringStart(ring), { errnoName: "EINVAL" });
+  publishTimes(ring, 1e9, INTERVAL_NS, 6);
+  throws(() => publishTimes(ring, 1e9, INTERVAL_NS, 3), { errnoName: "ENOSPC" });
+  publishTimes(ring, 1e9, INTERVAL_NS, 1);
+  throws(() => publishTimes(ring, 0, 0, 1), { errnoName: "EINVAL" });
+  throws(() => publishTimes(ring, NaN, INTERVAL_NS, 1), { errnoName: "EINVAL" });
+  throws(() => shim.pacer.ringStart(ring), { errnoName: "ESRCH" });
+  strictEqual(ringF64(ring, RING.timesEnd), 7);
+  shim.pacer.ringFree(ring);
+  receiver.close();
+});
+
+Deno.test("Shim.close() refuses a socket that a ring sends on", () => {
+  withPacer((fd, receiver) => {
+    const other = shim.udpOpen(ANY_PORT);
+    const { ring, free } = startRing(other.fd, receiver, 500);
+    throws(() => shim.close(other.fd), { errnoName: "EBUSY" });
+    shim.pacer.ringDest(ring, fd, receiver.address);
+    const slots = ringF64(ring, RING.slots);
+    waitForSlots(ring, slots + 2);
+    shim.close(other.fd);
+    throws(() => shim.close(fd), { errnoName: "EBUSY" });
+    free();
+  });
+});
+
+Deno.test("Pacer.start() runs one thread, states what it got, and can be stopped and started", () => {
+  throws(() => shim.pacer.stop(), { errnoName: "ESRCH" });
+  throws(() => shim.pacer.start({ ...CONFIG, leadNs: NaN }), { errnoName: "EINVAL" });
+  for (const over of [{}, { fifo: false, cpu: "none" as const, calibrateMs: 0, leadNs: 50_000 }]) {
+    shim.pacer.start({ ...CONFIG, ...over });
+    throws(() => shim.pacer.start(CONFIG), { errnoName: "EALREADY" });
+    const state = shim.pacer.state();
+    ok(state.running && state.tid > 0);
+    ok(state.leadNs >= 20_000 && state.leadNs <= CONFIG.leadMaxNs);
+    strictEqual(state.cpu >= 0, over.cpu === undefined);
+    if (over.cpu === "none") ok(state.sharedCpu && state.noFifo && state.leadNs === 50_000);
+    else ok(state.wakeP50Ns <= state.wakeP99Ns && state.wakeP99Ns <= state.wakeP999Ns && state.wakeP50Ns > 0);
+    shim.pacer.stop();
+    strictEqual(shim.pacer.state().running, false);
+  }
+});
+
+Deno.test("Sealing at freeze allocates nothing", () => {
+  withPacer((fd, receiver) => {
+    const { ring, free } = startRing(fd, receiver, 900);
+    waitForSlots(ring, 20);
+    const before = symbols.i405_secret_blocks();
+    waitForSlots(ring, 100);
+    strictEqual(symbols.i405_secret_blocks(), before);
+    free();
+  });
+});
+
+Deno.test("histogramBucket() is i405_hist_bucket, and histogramBucketNs() its inverse", () => {
+  for (let bucket = 0; bucket < HIST_BUCKETS; bucket++) {
+    strictEqual(histogramBucket(histogramBucketNs(bucket)), bucket);
+    if (bucket > 0) strictEqual(histogramBucket(histogramBucketNs(bucket) - 1), bucket - 1);
+    strictEqual(histogramBucket(-histogramBucketNs(bucket)), bucket);
+  }
+  strictEqual(histogramBucket(1e18), HIST_BUCKETS - 1);
+});
+
+Deno.test("histogramQuantile() gives the upper end of the bucket that holds it", () => {
+  const counts = new Uint32Array(HIST_BUCKETS);
+  strictEqual(histogramQuantile(counts, 0.5), 0);
+  for (let ns = 0; ns < 1000; ns++) counts[histogramBucket(ns)]++;
+  strictEqual(histogramQuantile(counts, 0.001), 0);
+  ok(histogramQuantile(counts, 0.5) >= 499 && histogramQuantile(counts, 0.5) < 499 * 1.125);
+  ok(histogramQuantile(counts, 1) >= 999);
+});
