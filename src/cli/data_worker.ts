@@ -35,7 +35,7 @@ scope.onmessage = ({ data }) => {
 
 function run(config: WorkerConfig): void {
   const shim = openShim(config.shim);
-  const pacerState = shim.pacer.start({
+  shim.pacer.start({
     pollMode: config.pacer.pollMode,
     fifo: config.pacer.fifo,
     cpu: config.pacer.cpu,
@@ -43,7 +43,8 @@ function run(config: WorkerConfig): void {
     leadNs: 0,
     leadMaxNs: LEAD_MAX_NS,
   });
-  shim.threadSetup(WORKER_NICE, shim.memory.i32[(pacerState >> 2) + 2]);
+  const pacer = shim.pacer.state();
+  shim.threadSetup(WORKER_NICE, pacer.sharedCpu ? -1 : pacer.cpu);
   const ports: DataPlanePorts = {
     memory: shim.memory,
     protection: shim.protection,
@@ -62,7 +63,7 @@ function run(config: WorkerConfig): void {
     eventsInFlight: new Int32Array(config.eventsInFlight),
     post: (event) => scope.postMessage(event),
   };
-  scope.postMessage({ type: "ready", pacerState });
+  scope.postMessage({ type: "ready", pacer });
   const plane = config.role === "client" ? new ClientPlane(ports, config) : new ServerPlane(ports, config);
   while (plane.turn()) { /* until stopped */ }
   shim.pacer.stop();

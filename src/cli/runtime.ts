@@ -2,11 +2,10 @@
  * handshakes. */
 
 import type { Shim } from "../../ffi/mod.ts";
-import { PACER_FLAG, PACER_STATE } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
 import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
 import { Mailbox } from "../tunnel/mailbox.ts";
-import type { Order, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
+import type { Order, PacerReport, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
 
 // Chosen here.
 const MAILBOX_LEN = 1 << 18;
@@ -35,11 +34,12 @@ export class Runtime {
   readonly counters: DataCounters;
   /** Rings of the clients by index (a client has one, 0). */
   readonly rings = new Map<number, RingView>();
-  /** Offset of the PACER_STATE, 0 before the Worker is ready. */
-  pacerState = 0;
+  /** Undefined before the Worker is ready. */
+  pacer: PacerReport | undefined;
   /** Settles when the Worker has ended: "" after a stop that was asked for, else what failed. */
   readonly ended: Promise<string>;
   readonly #shim: Shim;
+  readonly #shimPath: string;
   readonly #log: Log;
   readonly #mailbox = Mailbox.create<Order>(MAILBOX_LEN);
   readonly #eventsInFlight = new SharedArrayBuffer(4);
@@ -51,8 +51,9 @@ export class Runtime {
   #timer: number | undefined;
   #end!: (reason: string) => void;
 
-  constructor(shim: Shim, log: Log) {
+  constructor(shim: Shim, path: string, log: Log) {
     this.#shim = shim;
+    this.#shimPath = path;
     this.#log = log;
     this.#eventFd = shim.eventOpen();
     this.#countersOff = shim.memory.alloc(COUNTERS_LEN);
@@ -73,7 +74,7 @@ export class Runtime {
     };
     const config = {
       ...settings,
-      shim: this.#shim.path,
+      shim: this.#shimPath,
       mailbox: this.#mailbox.buffer,
       eventsInFlight: this.#eventsInFlight,
       eventFd: this.#eventFd,
@@ -108,8 +109,8 @@ export class Runtime {
     if (event.type === "failed") return this.#end(event.message);
     if (event.type === "stopped") return this.#end("");
     if (event.type === "ready") {
-      this.pacerState = event.pacerState;
-      this.#reportPacer();
+      this.pacer = event.pacer;
+      this.#reportPacer(event.pacer);
     } else {
       Atomics.sub(new Int32Array(this.#eventsInFlight), 0, 1);
       if (event.type === "ring") {
@@ -132,38 +133,43 @@ export class Runtime {
     }, ms);
   }
 
-  /** The pacer's flags as words, and one warning for each: what timing the user can expect. */
-  #reportPacer(): void {
-    const { memory } = this.#shim;
-    const state = this.pacerState;
-    const flags = memory.u32[(state + PACER_STATE.flags) >> 2];
-    const us = (off: number) => Number((memory.f64[(state + off) >> 3] / 1e3).toFixed(1));
+  /** One line of what the pacer found, and one warning for each thing that it wanted and did not get. */
+  #reportPacer(pacer: PacerReport): void {
+    const us = (ns: number) => Number((ns / 1e3).toFixed(1));
     this.#log.info("pacer started", {
-      cpu: memory.i32[(state + PACER_STATE.cpu) >> 2],
-      fifo: (flags & PACER_FLAG.noFifo) === 0,
-      lead_us: us(PACER_STATE.leadNs),
-      wake_p50_us: us(PACER_STATE.wakeP50Ns),
-      wake_p999_us: us(PACER_STATE.wakeP999Ns),
+      cpu: pacer.cpu,
+      fifo: !pacer.noFifo,
+      lead_us: us(pacer.leadNs),
+      wake_p50_us: us(pacer.wakeP50Ns),
+      wake_p999_us: us(pacer.wakeP999Ns),
     });
-    if ((flags & PACER_FLAG.noFifo) !== 0) {
-      this.#log.warn("timing: no SCHED_FIFO, slots may be late when the machine is busy", {
-        remedy: "run as root or grant CAP_SYS_NICE",
-      });
-    }
-    if ((flags & PACER_FLAG.sharedCpu) !== 0) {
-      this.#log.warn("timing: the pacer shares its CPU with the rest, how busy the machine is can show", {
-        remedy: "use a machine with two CPUs or more",
-      });
-    }
-    if ((flags & PACER_FLAG.noLock) !== 0) {
-      this.#log.warn("memory could not be locked, a page fault can make a slot late", {
-        remedy: "raise `ulimit -l` or grant CAP_IPC_LOCK",
-      });
-    }
-    if ((flags & PACER_FLAG.throttled) !== 0) {
-      this.#log.warn("timing: the kernel may take the CPU from the pacer (real-time throttling)", {
-        remedy: "use --poll-mode sleepy or longer intervals",
-      });
+    for (const [isSo, message, remedy] of timingWarnings(pacer)) {
+      if (isSo) this.#log.warn(message, { remedy });
     }
   }
+}
+
+function timingWarnings(pacer: PacerReport): [boolean, string, string][] {
+  return [
+    [
+      pacer.noFifo,
+      "timing: no SCHED_FIFO, slots may be late when the machine is busy",
+      "run as root or grant CAP_SYS_NICE",
+    ],
+    [
+      pacer.sharedCpu,
+      "timing: the pacer shares its CPU with the rest, so how busy the machine is can show",
+      "use a machine with two CPUs or more",
+    ],
+    [
+      pacer.noLock,
+      "timing: memory could not be locked, a page fault can make a slot late",
+      "raise `ulimit -l` or grant CAP_IPC_LOCK",
+    ],
+    [
+      pacer.throttled,
+      "timing: the kernel may take the CPU from the pacer (real-time throttling)",
+      "use --poll-mode sleepy or longer intervals",
+    ],
+  ];
 }

@@ -5,6 +5,7 @@
  * carries chaff: nothing here can delay, add, or leave out a slot. */
 
 import { assert } from "../base/mod.ts";
+import { slotGapMinNs } from "../config/mod.ts";
 import { PACKED, Packer } from "../framing/packer.ts";
 import type { EndpointAddress, Memory, Pacer } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
@@ -35,11 +36,6 @@ export interface EmitterOptions {
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
   readonly traceCount: number;
-}
-
-/** Smallest distance of two slots for a burst of `burst` records: 1.5 × (seal + send), ns. */
-export function gapMinNs(burst: number): number {
-  return burst === 1 ? 10e3 : 5e3 + 1.8e3 * burst;
 }
 
 /** Bytes of a record's inner plaintext, content type byte included. */
@@ -105,7 +101,7 @@ export class Emitter {
       intervalNs: train.intervalNs,
       jitter: { law: train.jitterLaw, sdNs: train.jitterSdNs },
       startNs: options.startNs,
-      minGapNs: gapMinNs(train.burst),
+      minGapNs: slotGapMinNs(train.burst),
     });
     while (this.refill()) { /* as far ahead as the ring holds */ }
   }

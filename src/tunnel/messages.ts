@@ -29,8 +29,21 @@ export type Order =
   | { readonly type: "forget"; readonly client: number }
   | { readonly type: "stop" };
 
+/** What the pacer found when it started. */
+export interface PacerReport {
+  readonly noFifo: boolean;
+  readonly noLock: boolean;
+  readonly throttled: boolean;
+  readonly sharedCpu: boolean;
+  readonly cpu: number;
+  readonly leadNs: number;
+  readonly wakeP50Ns: number;
+  readonly wakeP99Ns: number;
+  readonly wakeP999Ns: number;
+}
+
 export type WorkerEvent =
-  | { readonly type: "ready"; readonly pacerState: number }
+  | { readonly type: "ready"; readonly pacer: PacerReport }
   | { readonly type: "failed"; readonly message: string }
   /** A datagram of epoch 0 or 2, cookie checked where it is a ClientHello. */
   | {
@@ -64,8 +77,7 @@ export interface TrainParameters {
 export interface PacerSettings {
   readonly pollMode: PollMode;
   readonly fifo: boolean;
-  /** CPU number; -1 chooses, -2 does not pin. */
-  readonly cpu: number;
+  readonly cpu: number | "auto" | "none";
 }
 
 interface WorkerConfigCommon {

@@ -2,6 +2,7 @@
  * client with the length and rate that the client asked for and its entry allows. */
 
 import type { EndpointAddress } from "../ports/mod.ts";
+import { slotGapMinNs } from "../config/mod.ts";
 import { RX } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -13,7 +14,7 @@ import { parsePrefix } from "../wire/ip_address.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
-import { Emitter, gapMinNs } from "./emitter.ts";
+import { Emitter } from "./emitter.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import type { Order, ServerWorkerConfig, TrainParameters } from "./messages.ts";
@@ -222,11 +223,11 @@ export class ServerPlane extends DataPlane {
     const overhead = peer.address!.ip.length === 4 ? OUTER_OVERHEAD_V4 : OUTER_OVERHEAD_V4 + 20;
     const fastestNs = Math.max(
       (datagramLen + overhead) * 8e9 * burst / maxSpeedBitsPerS,
-      gapMinNs(burst) * 1.2,
+      slotGapMinNs(burst) * 1.5,
     );
     const intervalNs = Math.max(wish.s2cIntervalNs, fastestNs);
     const jitterLaw = wish.s2cJitterLaw;
-    const sdMaxNs = jitterSdMaxNs(jitterLaw, intervalNs, gapMinNs(burst));
+    const sdMaxNs = jitterSdMaxNs(jitterLaw, intervalNs, slotGapMinNs(burst));
     const train = {
       intervalNs,
       datagramLen,

@@ -1,0 +1,84 @@
+/** Names, routes and lengths of the outer path. */
+
+import { lookup } from "node:dns/promises";
+import type { Shim } from "../../ffi/mod.ts";
+import { ShimError } from "../../ffi/mod.ts";
+import type { Direction, HostPort } from "../config/mod.ts";
+import type { EndpointAddress } from "../ports/mod.ts";
+import { formatIp, parseIp } from "../wire/ip_address.ts";
+import type { TrainParameters } from "../tunnel/messages.ts";
+import { plaintextLenOf } from "../tunnel/emitter.ts";
+
+// Set by standards: IP and UDP headers.
+const OVERHEAD_V4 = 28;
+const OVERHEAD_V6 = 48;
+const INNER_MTU_MIN = 1280; // RFC 8200 §5
+/** Head of a whole inner packet and the content type byte. */
+const FRAME_OVERHEAD = 4;
+
+/** Bytes of outer IP and UDP headers towards `ip`. */
+export function outerOverhead(ip: Uint8Array): number {
+  return ip.length === 4 ? OVERHEAD_V4 : OVERHEAD_V6;
+}
+
+/** The peer's address; undefined (with the reason) while the name cannot be found. */
+export async function resolvePeer(peer: HostPort): Promise<EndpointAddress | string> {
+  const literal = parseIp(peer.host);
+  if (literal !== undefined) return { ip: literal, port: peer.port };
+  try {
+    const { address } = await lookup(peer.host);
+    return { ip: parseIp(address)!, port: peer.port };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** MTU and source address towards `to`, or the reason why there is no way. */
+export function probeRoute(
+  shim: Shim,
+  to: EndpointAddress,
+): { mtu: number; local: EndpointAddress } | string {
+  try {
+    return shim.routeProbe(to);
+  } catch (error) {
+    if (error instanceof ShimError) return error.errnoName;
+    throw error;
+  }
+}
+
+/** A direction as the data plane wants it: lengths of datagrams. */
+export function trainOf(direction: Direction, overhead: number): TrainParameters {
+  return {
+    intervalNs: direction.intervalNs,
+    jitterLaw: direction.jitterLaw,
+    jitterSdNs: direction.jitterSdNs,
+    datagramLen: direction.packetLength - overhead,
+    burst: direction.burst,
+  };
+}
+
+/** The inner MTU at which a full packet fills one record of `datagramLen`; at least 1280 (larger packets are split). */
+export function innerMtuOf(datagramLen: number): number {
+  return Math.max(INNER_MTU_MIN, plaintextLenOf(datagramLen) - FRAME_OVERHEAD);
+}
+
+/** "address:port" for a log. */
+export function endpointText(address: EndpointAddress): string {
+  const text = formatIp(address.ip);
+  return address.ip.length === 4 ? `${text}:${address.port}` : `[${text}]:${address.port}`;
+}
+
+/** Mbit/s of outer IP packets, for a log. */
+export function rateText(train: TrainParameters, overhead: number): string {
+  const bitsPerS = (train.datagramLen + overhead) * 8e9 * train.burst / train.intervalNs;
+  return bitsPerS >= 1e6 ? `${round(bitsPerS / 1e6)} Mbit/s` : `${round(bitsPerS / 1e3)} kbit/s`;
+}
+
+/** "1.4 ms" or "50 us". */
+export function intervalText(ns: number): string {
+  return ns >= 1e6 ? `${round(ns / 1e6)} ms` : `${round(ns / 1e3)} us`;
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}

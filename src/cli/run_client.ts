@@ -1,0 +1,180 @@
+/* A client from its configuration to its end: 1 find the server and the way to it · 2 lengths and rates for this path
+ * · 3 TUN device and socket · 4 data Worker and handshakes, for ever · 5 addresses and routes at the server's welcome ·
+ * 6 on a signal: goodbye in slots, everything as it was before. */
+
+import type { Shim } from "../../ffi/mod.ts";
+import { ShimError } from "../../ffi/mod.ts";
+import { findSuiteId, groupIdOf } from "./crypto_names.ts";
+import type { ClientConfig } from "../config/mod.ts";
+import { resolveDirection } from "../config/mod.ts";
+import type { EndpointAddress } from "../ports/mod.ts";
+import type { Log } from "../status/log.ts";
+import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
+import { ClientControl } from "../tunnel/client_control.ts";
+import { REKEY_RECORDS } from "../tunnel/rekey.ts";
+import type { ServerWelcome } from "../wire/inner_control.ts";
+import { formatPrefix } from "../wire/ip_address.ts";
+import { ClientHost } from "./client_host.ts";
+import { EXIT } from "./exit.ts";
+import { innerMtuOf, intervalText, outerOverhead, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
+import { endpointText } from "./network.ts";
+import { Runtime } from "./runtime.ts";
+import { openStatus, statusOf } from "./status_report.ts";
+import type { Stop } from "./stop.ts";
+
+// Chosen here.
+const RETRY_MS = 2000;
+const PATH_MTU_MAX = 1500;
+const NONCE_LEN = 8;
+
+interface Path {
+  readonly peer: EndpointAddress;
+  readonly local: EndpointAddress;
+  readonly up: TrainParameters;
+  readonly down: TrainParameters;
+  readonly overhead: number;
+}
+
+/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
+export async function runClient(
+  config: ClientConfig,
+  shim: Shim,
+  shimPath: string,
+  log: Log,
+  stop: Stop,
+): Promise<number> {
+  for (const warning of config.warnings) log.warn(warning);
+  const path = await findPath(config, shim, log, stop);
+  if (path === undefined) return EXIT.ok;
+  logPlan(config, path, log);
+  const host = new ClientHost(config, shim, log);
+  try {
+    const tunFd = host.openTun();
+    const any = { ip: new Uint8Array(path.peer.ip.length), port: 0 };
+    const socket = shim.udpOpen(any);
+    const runtime = new Runtime(shim, shimPath, log);
+    const code = await runTunnel(config, shim, log, stop, path, host, runtime, tunFd, socket.fd);
+    shim.close(socket.fd);
+    return code;
+  } finally {
+    await host.undo();
+  }
+}
+
+async function runTunnel(
+  config: ClientConfig,
+  shim: Shim,
+  log: Log,
+  stop: Stop,
+  path: Path,
+  host: ClientHost,
+  runtime: Runtime,
+  tunFd: number,
+  udpFd: number,
+): Promise<number> {
+  const key = config.key.bytes();
+  const control = new ClientControl(
+    {
+      longTerm: { key },
+      suites: config.suites.map(findSuiteId),
+      groups: config.groups.map(groupIdOf),
+      datagramLen: path.up.datagramLen,
+      entropy: shim.entropy,
+    },
+    {
+      order: (order, ...bytes) => runtime.order(order, ...bytes),
+      log: (level, message, fields) => log.log(level, message, fields),
+      welcomed: (welcome) => void host.welcome(welcome, path.peer).then(() => logUp(config, welcome, path, log)),
+    },
+    shim.clock.nowNs(),
+  );
+  const nonce = new Uint8Array(NONCE_LEN);
+  shim.entropy.fill(nonce);
+  const status = await openStatus(config.status, shim, runtime, log, () =>
+    statusOf("client", shim, runtime, {}, [{
+      index: 0,
+      name: config.name,
+      address: endpointText(path.peer),
+      state: control.state,
+      suite: control.suiteName,
+      group: control.groupName,
+      reconnects: control.reconnects,
+    }]));
+  runtime.start(
+    {
+      role: "client",
+      tunFd,
+      udpFds: [udpFd],
+      pacer: { pollMode: config.pacing.pollMode, fifo: config.pacing.schedFifo, cpu: config.pacing.cpu },
+      traceCount: status.traceCount,
+      rekeyRecords: REKEY_RECORDS,
+      peer: path.peer,
+      up: path.up,
+      down: path.down,
+      nonce,
+      firstDatagram: control.firstDatagram(),
+    },
+    control,
+    (event: WorkerEvent) => {
+      if (event.type === "notice") log.log(event.level, event.text);
+    },
+  );
+  const why = await Promise.race([stop.asked, runtime.ended]);
+  await status.close();
+  await runtime.stop();
+  key.fill(0);
+  config.key.wipe();
+  if (stop.signal === undefined) {
+    log.error("the tunnel failed", { reason: why });
+    return EXIT.failed;
+  }
+  log.info("stopped", { signal: stop.signal });
+  return EXIT.ok;
+}
+
+/** Tries for ever: a name that cannot be found and a network that is down are states that pass. */
+async function findPath(config: ClientConfig, shim: Shim, log: Log, stop: Stop): Promise<Path | undefined> {
+  for (let tries = 0;; tries++) {
+    const peer = await resolvePeer(config.peer);
+    const route = typeof peer === "string" ? peer : probeRoute(shim, peer);
+    if (typeof peer !== "string" && typeof route !== "string") return pathOf(config, peer, route);
+    if (tries % 15 === 0) {
+      const reason = typeof peer === "string" ? peer : `no route (${route})`;
+      log.warn("the server cannot be reached yet, trying again", { peer: config.peer.host, reason });
+    }
+    await Promise.race([stop.asked, new Promise((resolve) => setTimeout(resolve, RETRY_MS))]);
+    if (stop.signal !== undefined) return undefined;
+  }
+}
+
+function pathOf(config: ClientConfig, peer: EndpointAddress, route: { mtu: number; local: EndpointAddress }): Path {
+  const mtu = Math.min(route.mtu, PATH_MTU_MAX);
+  const overhead = outerOverhead(peer.ip);
+  const up = trainOf(resolveDirection("up", config.up, mtu), overhead);
+  const down = trainOf(resolveDirection("down", config.down, mtu), overhead);
+  return { peer, local: route.local, up, down, overhead };
+}
+
+function logPlan(config: ClientConfig, path: Path, log: Log): void {
+  log.info("client started", {
+    name: config.name,
+    server: endpointText(path.peer),
+    up: rateText(path.up, path.overhead),
+    up_interval: intervalText(path.up.intervalNs),
+    down: rateText(path.down, path.overhead),
+    down_interval: intervalText(path.down.intervalNs),
+    packet_length: path.up.datagramLen + path.overhead,
+    inner_mtu: innerMtuOf(path.up.datagramLen),
+  });
+}
+
+function logUp(config: ClientConfig, welcome: ServerWelcome, path: Path, log: Log): void {
+  log.info("tunnel up", {
+    device: config.tun.name,
+    addresses: welcome.addresses.map(formatPrefix).join(","),
+    up: rateText(path.up, path.overhead),
+    down: rateText(path.down, path.overhead),
+  });
+}
+
+export { ShimError };

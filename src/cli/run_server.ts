@@ -1,0 +1,217 @@
+/* A server from its configuration to its end: 1 sockets and TUN device · 2 addresses, routes, NAT · 3 data Worker and
+ * handshakes · 4 on a signal: goodbye in slots, everything as it was before. */
+
+import { randomBytes } from "node:crypto";
+import type { Shim } from "../../ffi/mod.ts";
+import type { ServerConfig } from "../config/mod.ts";
+import { PskDirectory } from "../handshake/psk_directory.ts";
+import type { Log } from "../status/log.ts";
+import { formatPrefix } from "../wire/ip_address.ts";
+import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
+import { parseClientParameters } from "../wire/inner_control.ts";
+import { REKEY_RECORDS } from "../tunnel/rekey.ts";
+import { ServerControl, textOf } from "../tunnel/server_control.ts";
+import { findSuiteId, groupIdOf } from "./crypto_names.ts";
+import { EXIT } from "./exit.ts";
+import { endpointText, innerMtuOf, intervalText, outerOverhead } from "./network.ts";
+import { Runtime } from "./runtime.ts";
+import { ServerHost } from "./server_host.ts";
+import { openStatus, statusOf } from "./status_report.ts";
+import type { Stop } from "./stop.ts";
+
+// Chosen here.
+const COOKIE_SECRET_LEN = 32;
+const DATAGRAM_LEN_MAX = 1972;
+const SEND_SCRATCH_LEN = 2048;
+/** Inner MTU where the configuration names none: a client with packets of 1,400 bytes fills one record with it. */
+const MTU_DEFAULT = innerMtuOf(1400 - 28);
+const SOCKETS_MAX = 2;
+
+/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
+export async function runServer(
+  config: ServerConfig,
+  shim: Shim,
+  shimPath: string,
+  log: Log,
+  stop: Stop,
+): Promise<number> {
+  for (const warning of config.warnings) log.warn(warning);
+  const host = new ServerHost(config, shim, log);
+  const sockets: { fd: number; text: string }[] = [];
+  try {
+    if (config.listen.length > SOCKETS_MAX) throw new RangeError("A server listens on two addresses at most");
+    for (const address of config.listen) {
+      const { fd, address: bound } = host.openSocket(address);
+      sockets.push({ fd, text: endpointText(bound) });
+    }
+    const tunFd = host.openTun();
+    const mtu = config.tun.mtu ?? MTU_DEFAULT;
+    await host.configure(mtu);
+    log.info("server started", {
+      listen: sockets.map(({ text }) => text).join(","),
+      device: config.tun.name,
+      addresses: config.tun.addresses.map(formatPrefix).join(","),
+      clients: config.clients.length,
+      inner_mtu: mtu,
+    });
+    return await runTunnel(config, shim, shimPath, log, stop, sockets.map(({ fd }) => fd), tunFd, mtu);
+  } finally {
+    await host.undo();
+    for (const { fd } of sockets) shim.close(fd);
+  }
+}
+
+async function runTunnel(
+  config: ServerConfig,
+  shim: Shim,
+  shimPath: string,
+  log: Log,
+  stop: Stop,
+  udpFds: number[],
+  tunFd: number,
+  mtu: number,
+): Promise<number> {
+  const runtime = new Runtime(shim, shimPath, log);
+  const suites = config.suites.map(findSuiteId);
+  const groups = config.groups.map(groupIdOf);
+  const cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
+  const keys = config.clients.map(({ key }) => ({ key: key.bytes() }));
+  const directory = new PskDirectory("dtls", keys);
+  const peers = new Peers(config);
+  const control = new ServerControl(
+    {
+      lookup: (identity, hash) => directory.lookup(identity, hash),
+      suites,
+      groups,
+      cookieSecret,
+      entropy: shim.entropy,
+    },
+    {
+      order: (order, ...bytes) => {
+        if (order.type === "session") peers.handshake(order.client, bytes[2], order.port);
+        runtime.order(order, ...bytes);
+      },
+      send: sender(shim, udpFds),
+      log: (level, message, fields) => peers.note(level, message, fields, log),
+      clientName: (index) => config.clients[index].name,
+    },
+  );
+  const status = await openStatus(config.status, shim, runtime, log, () =>
+    statusOf("server", shim, runtime, { ...control.counters, handshakes_open: control.halfOpen }, peers.list()));
+  runtime.start(
+    {
+      role: "server",
+      tunFd,
+      udpFds,
+      pacer: { pollMode: config.pacing.pollMode, fifo: config.pacing.schedFifo, cpu: config.pacing.cpu },
+      traceCount: status.traceCount,
+      rekeyRecords: REKEY_RECORDS,
+      cookieSecret,
+      cookiePolicy: { suites, groups },
+      clients: config.clients.map((client) => ({
+        name: client.name,
+        addresses: [...client.addresses, ...client.routes].map(formatPrefix),
+        given: client.given.map(formatPrefix),
+        maxSpeedBitsPerS: client.maxSpeedBitsPerS,
+      })),
+      innerAddresses: config.tun.addresses.map(formatPrefix),
+      mtu,
+      datagramMaxLen: DATAGRAM_LEN_MAX,
+    },
+    control,
+    (event) => peers.event(event, runtime, log),
+  );
+  const why = await Promise.race([stop.asked, runtime.ended]);
+  await status.close();
+  await runtime.stop();
+  for (const { key } of keys) key.fill(0);
+  for (const { key } of config.clients) key.wipe();
+  if (stop.signal === undefined) {
+    log.error("the tunnel failed", { reason: why });
+    return EXIT.failed;
+  }
+  log.info("stopped", { signal: stop.signal });
+  return EXIT.ok;
+}
+
+/** Sends handshake datagrams of main, at once. */
+function sender(shim: Shim, udpFds: readonly number[]) {
+  const scratch = shim.memory.alloc(SEND_SCRATCH_LEN);
+  const io = shim.newSender();
+  return (fdIndex: number, datagram: Uint8Array, to: PlainAddress, from: PlainAddress | undefined) => {
+    if (datagram.length > SEND_SCRATCH_LEN) return;
+    shim.memory.u8.set(datagram, scratch);
+    io.udpSend(udpFds[fdIndex], scratch, datagram.length, to, from);
+  };
+}
+
+interface PeerState {
+  readonly index: number;
+  readonly name: string;
+  state: string;
+  address: string;
+  suite: string;
+  group: string;
+  reconnects: number;
+}
+
+/** What the server says of its clients, and when it says it. */
+class Peers {
+  readonly #states: PeerState[];
+
+  constructor(config: ServerConfig) {
+    this.#states = config.clients.map(({ name }, index) => ({
+      index,
+      name,
+      state: "away",
+      address: "",
+      suite: "",
+      group: "",
+      reconnects: -1,
+    }));
+  }
+
+  list(): readonly PeerState[] {
+    return this.#states;
+  }
+
+  handshake(index: number, ip: Uint8Array, port: number): void {
+    const state = this.#states[index];
+    state.state = "handshake done";
+    state.address = textOf({ ip, port });
+    state.reconnects++;
+  }
+
+  note(level: "error" | "warn" | "info" | "debug", message: string, fields: Record<string, unknown> | undefined, log: Log) {
+    const state = this.#states.find(({ name }) => name === fields?.client);
+    if (state !== undefined && message === "handshake done") {
+      state.suite = String(fields?.suite);
+      state.group = String(fields?.group);
+    }
+    log.log(level, message, fields);
+  }
+
+  event(event: WorkerEvent, runtime: Runtime, log: Log): void {
+    if (event.type === "notice") return log.log(event.level, event.text);
+    if (event.type === "parameters") return this.#parameters(event.client, event.body, event.note, log);
+    if (event.type !== "closed") return;
+    runtime.rings.delete(event.client);
+    const state = this.#states[event.client];
+    state.state = "away";
+    log.info("client gone", { client: state.name, reason: event.reason });
+  }
+
+  #parameters(index: number, body: Uint8Array, note: string, log: Log): void {
+    const wish = parseClientParameters(body);
+    const state = this.#states[index];
+    if (wish === undefined) return;
+    state.state = "up";
+    log.info("client up", {
+      client: state.name,
+      from: state.address,
+      down_interval: intervalText(wish.s2cIntervalNs),
+      down_packet_length: wish.s2cDatagramLen + outerOverhead(new Uint8Array(state.address.startsWith("[") ? 16 : 4)),
+      note: note === "" ? undefined : note,
+    });
+  }
+}

@@ -1,0 +1,336 @@
+/** Both participants, the network between them and the clock, in one process and in virtual time. The planes, the
+ * handshake control, sessions and schedules are the program's own; the shim's ports are their TypeScript twins. */
+
+import { SeededRandom, seedOf } from "../../src/base/random.ts";
+import type { EndpointAddress, Entropy } from "../../src/ports/mod.ts";
+import { HeapMemory } from "../../src/record/heap_memory.ts";
+import { PlainProtection } from "../../src/record/plain_protection.ts";
+import { PskDirectory } from "../../src/handshake/psk_directory.ts";
+import { ClientControl } from "../../src/tunnel/client_control.ts";
+import { ClientPlane } from "../../src/tunnel/client_plane.ts";
+import { COUNTERS_LEN, DataCounters } from "../../src/tunnel/counters.ts";
+import type { DataPlane, DataPlanePorts } from "../../src/tunnel/data_plane.ts";
+import { Mailbox } from "../../src/tunnel/mailbox.ts";
+import type { Order, TrainParameters, WorkerEvent } from "../../src/tunnel/messages.ts";
+import { ServerControl } from "../../src/tunnel/server_control.ts";
+import { ServerPlane } from "../../src/tunnel/server_plane.ts";
+import type { ServerWelcome } from "../../src/wire/inner_control.ts";
+import { type NetworkConditions, SimNetwork } from "./network.ts";
+import { SimIo } from "./sim_io.ts";
+import { type PacerFault, SimPacer } from "./sim_pacer.ts";
+import { VirtualTime } from "./virtual_time.ts";
+
+const MEMORY_LEN = 8 << 20;
+const MAILBOX_LEN = 1 << 16;
+const TURNS_MAX = 64;
+const CLIENT_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
+const SERVER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 2]), port: 1405 };
+export const CLIENT_INNER = [10, 140, 5, 2];
+export const SERVER_INNER = [10, 140, 5, 1];
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly network?: NetworkConditions;
+  readonly up?: TrainParameters;
+  readonly down?: TrainParameters;
+  readonly rekeyRecords?: number;
+  /** Suites, the client's preference first. */
+  readonly suites?: readonly number[];
+  readonly wrongKey?: boolean;
+}
+
+export const TRAIN: TrainParameters = {
+  intervalNs: 10e6,
+  jitterSdNs: 1e6,
+  jitterLaw: "gaussian",
+  datagramLen: 600,
+  burst: 1,
+};
+
+class SeededEntropy implements Entropy {
+  readonly #random: SeededRandom;
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seedOf(seed));
+  }
+  fill(out: Uint8Array): void {
+    for (let i = 0; i < out.length; i++) out[i] = this.#random.u32();
+  }
+}
+
+interface Control {
+  handle(event: WorkerEvent, nowNs: number): void;
+  nextTimeoutNs(): number;
+  handleTimeout(nowNs: number): void;
+}
+
+/** One participant as long as its process lives. */
+abstract class End {
+  readonly memory = new HeapMemory(MEMORY_LEN);
+  readonly protection = new PlainProtection(this.memory);
+  readonly mailbox = Mailbox.create<Order>(MAILBOX_LEN);
+  readonly counters: DataCounters;
+  readonly pacer: SimPacer;
+  readonly io: SimIo;
+  readonly log: string[] = [];
+  alive = true;
+  protected readonly ports: DataPlanePorts;
+  protected plane!: DataPlane;
+  protected control!: Control;
+  readonly #events = new Int32Array(new SharedArrayBuffer(4));
+  #turnAtNs = Infinity;
+  #timerAtNs = Infinity;
+
+  constructor(protected readonly world: World, at: EndpointAddress, seed: number) {
+    const { time, network } = world;
+    this.pacer = new SimPacer(this.memory, this.protection, time, {
+      send: (_fd, bytes, to) => {
+        if (this.alive) network.send(at, to, bytes);
+        return true;
+      },
+    });
+    this.io = new SimIo(this.memory, () => time.nowNs(), (bytes, to) => {
+      if (this.alive) network.send(at, to, bytes);
+    });
+    const countersOff = this.memory.alloc(COUNTERS_LEN);
+    this.counters = new DataCounters(this.memory, countersOff);
+    this.ports = {
+      memory: this.memory,
+      protection: this.protection,
+      pacer: this.pacer,
+      io: this.io,
+      clock: time,
+      entropy: new SeededEntropy(seed),
+      mailbox: this.mailbox,
+      counters: this.counters,
+      eventsInFlight: this.#events,
+      post: (event) => time.after(0, () => this.#handle(event)),
+    };
+  }
+
+  protected order(order: Order, ...bytes: readonly Uint8Array[]): void {
+    this.mailbox.post(order, ...bytes);
+    this.wake();
+  }
+
+  /** Has the plane turn now, and again when it asks for it. */
+  wake(): void {
+    this.#turnAt(this.world.time.nowNs());
+  }
+
+  stop(): void {
+    this.order({ type: "stop" });
+  }
+
+  #turnAt(timeNs: number): void {
+    if (timeNs >= this.#turnAtNs) return;
+    this.#turnAtNs = timeNs;
+    this.world.time.at(timeNs, () => {
+      if (this.#turnAtNs !== timeNs || !this.alive) return;
+      this.#turnAtNs = Infinity;
+      for (let turn = 0; turn < TURNS_MAX; turn++) {
+        if (!this.plane.turn()) return;
+        if (!this.io.readable && turn > 0) break;
+      }
+      this.#turnAt(this.world.time.nowNs() + Math.max(1000, this.io.timeoutNs));
+    });
+  }
+
+  #handle(event: WorkerEvent): void {
+    if (!this.alive) return;
+    this.#events[0]--;
+    this.control.handle(event, this.world.time.nowNs());
+    this.onEvent(event);
+    this.armControl();
+  }
+
+  protected onEvent(_event: WorkerEvent): void {}
+
+  protected armControl(): void {
+    const atNs = this.control.nextTimeoutNs();
+    if (atNs === Infinity || atNs === this.#timerAtNs) return;
+    this.#timerAtNs = atNs;
+    this.world.time.at(atNs, () => {
+      if (this.#timerAtNs !== atNs || !this.alive) return;
+      this.#timerAtNs = Infinity;
+      this.control.handleTimeout(this.world.time.nowNs());
+      this.armControl();
+    });
+  }
+}
+
+export class SimClient extends End {
+  readonly welcomes: ServerWelcome[] = [];
+  readonly client: ClientControl;
+
+  constructor(world: World, seed: number) {
+    super(world, CLIENT_AT, seed);
+    const { options } = world;
+    const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : world.key;
+    this.client = new ClientControl(
+      {
+        longTerm: { key },
+        suites: options.suites ?? [0x1301, 0x1303],
+        groups: [0x1d],
+        datagramLen: (options.up ?? TRAIN).datagramLen,
+        entropy: this.ports.entropy,
+      },
+      {
+        order: (order, ...bytes) => this.order(order, ...bytes),
+        log: (level, message) => this.log.push(`${level} ${message}`),
+        welcomed: (welcome) => this.welcomes.push(welcome),
+      },
+      world.time.nowNs(),
+    );
+    this.control = this.client;
+    const nonce = new Uint8Array(8);
+    this.ports.entropy.fill(nonce);
+    this.plane = new ClientPlane(this.ports, {
+      ...common(world, this.mailbox.buffer),
+      role: "client",
+      peer: SERVER_AT,
+      up: options.up ?? TRAIN,
+      down: options.down ?? TRAIN,
+      nonce,
+      firstDatagram: this.client.firstDatagram(),
+    });
+    this.armControl();
+    this.wake();
+  }
+}
+
+export class SimServer extends End {
+  readonly server: ServerControl;
+  readonly closed: string[] = [];
+
+  constructor(world: World, seed: number) {
+    super(world, SERVER_AT, seed);
+    const suites = [0x1301, 0x1303];
+    const groups = [0x1d, 0x17];
+    const cookieSecret = new Uint8Array(32);
+    this.ports.entropy.fill(cookieSecret);
+    const directory = new PskDirectory("dtls", [{ key: world.key }]);
+    this.server = new ServerControl(
+      {
+        lookup: (identity, hash) => directory.lookup(identity, hash),
+        suites,
+        groups,
+        cookieSecret,
+        entropy: this.ports.entropy,
+      },
+      {
+        order: (order, ...bytes) => this.order(order, ...bytes),
+        send: (_fd, datagram, to) => world.network.send(SERVER_AT, to, datagram),
+        log: (level, message) => this.log.push(`${level} ${message}`),
+        clientName: () => "client",
+      },
+    );
+    this.control = this.server;
+    this.plane = new ServerPlane(this.ports, {
+      ...common(world, this.mailbox.buffer),
+      role: "server",
+      cookieSecret,
+      cookiePolicy: { suites, groups },
+      clients: [{
+        name: "client",
+        addresses: [`${CLIENT_INNER.join(".")}/32`],
+        given: [`${CLIENT_INNER.join(".")}/24`],
+        maxSpeedBitsPerS: 1e10,
+      }],
+      innerAddresses: [`${SERVER_INNER.join(".")}/24`],
+      mtu: 1280,
+      datagramMaxLen: 1472,
+    });
+    this.armControl();
+    this.wake();
+  }
+
+  protected override onEvent(event: WorkerEvent): void {
+    if (event.type === "closed") this.closed.push(event.reason);
+  }
+}
+
+function common(world: World, mailbox: SharedArrayBuffer) {
+  return {
+    shim: "",
+    mailbox,
+    eventsInFlight: new SharedArrayBuffer(4),
+    eventFd: -1,
+    tunFd: -1,
+    udpFds: [0],
+    counters: 0,
+    pacer: { pollMode: "hybrid", fifo: true, cpu: "auto" } as const,
+    traceCount: 0,
+    rekeyRecords: world.options.rekeyRecords ?? 2 ** 23,
+  };
+}
+
+export class World {
+  readonly time = new VirtualTime();
+  readonly network: SimNetwork;
+  readonly key: Uint8Array;
+  client!: SimClient;
+  server!: SimServer;
+  #starts = 0;
+
+  constructor(readonly options: WorldOptions) {
+    this.network = new SimNetwork(this.time, options.seed, options.network ?? { delayMeanNs: 5e6 });
+    this.key = new Uint8Array(32).fill(0x11);
+    this.network.attach("client", CLIENT_AT, (datagram) => this.#deliver(this.client, datagram));
+    this.network.attach("server", SERVER_AT, (datagram) => this.#deliver(this.server, datagram));
+    this.startServer();
+    this.startClient();
+  }
+
+  startClient(): void {
+    this.client = new SimClient(this, this.options.seed * 1000 + this.#starts++);
+  }
+
+  startServer(): void {
+    this.server = new SimServer(this, this.options.seed * 1000 + 500 + this.#starts++);
+  }
+
+  /** Ends a process as a power cut does. */
+  kill(end: SimClient | SimServer): void {
+    end.alive = false;
+  }
+
+  run(ns: number): void {
+    this.time.runUntil(this.time.nowNs() + ns);
+  }
+
+  /** Runs until the client has been welcomed `times` times in its life, at most `limitNs`. */
+  runUntilUp(limitNs: number, times = 1): boolean {
+    const endNs = this.time.nowNs() + limitNs;
+    while (this.client.welcomes.length < times && this.time.nowNs() < endNs) this.run(10e6);
+    return this.client.welcomes.length >= times;
+  }
+
+  setFault(fault: PacerFault): void {
+    this.client.pacer.fault = fault;
+  }
+
+  #deliver(end: SimClient | SimServer | undefined, datagram: Parameters<SimIo["deliver"]>[0]): void {
+    if (end === undefined || !end.alive) return;
+    end.io.deliver(datagram);
+    end.wake();
+  }
+}
+
+/** An IPv4 packet of `len` bytes whose payload tells which one it is. */
+export function innerPacket(
+  from: readonly number[],
+  to: readonly number[],
+  len: number,
+  mark: number,
+): Uint8Array {
+  const packet = new Uint8Array(len);
+  packet[0] = 0x45;
+  packet[2] = len >> 8;
+  packet[3] = len;
+  packet[8] = 64;
+  packet[9] = 17;
+  packet.set(from, 12);
+  packet.set(to, 16);
+  for (let i = 20; i < len; i++) packet[i] = mark + i;
+  return packet;
+}
