@@ -334,6 +334,7 @@ Deno.test("Pacer sends a raw datagram in place of a record, also before there ar
     const early = shim.pacer.newRing(ringConfig(fd, receiver.address));
     submit(early, 0, hello, "raw");
     publishTimes(early, shim.clock.nowNs() + 2e7, INTERVAL_NS, 900);
+    receiver.collect(10);
     receiver.datagrams.length = 0;
     shim.pacer.ringStart(early);
     receiver.collect(1000, 1);

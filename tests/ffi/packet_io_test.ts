@@ -225,7 +225,8 @@ Deno.test("Shim.routeProbe() gives the local address and the MTU", () => {
 /* A TUN device of a namespace of its own; the test's thread enters it and does not come back, so it runs as a program
  * of its own: this file's last test starts tun_main.ts. */
 Deno.test({
-  name: "TUN: packets go both ways, a checksum left open is completed, bad ones are refused (needs root)",
+  name:
+    "TUN: packets go both ways with whole checksums, bad ones are refused, devices outlast their file (needs root)",
   ignore: !isRoot,
   fn() {
     const main = new URL("tun_main.ts", import.meta.url).pathname;
