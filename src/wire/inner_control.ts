@@ -109,7 +109,8 @@ export function parseClientParameters(body: Uint8Array): ClientParameters | unde
 }
 
 /** A whole frame: protocol version u32, status u8, nonce (8), addresses, server addresses, routes, DNS servers (lists
- * of addresses), MTU u16, greatest speed u64 bit/s, message (length u8, UTF-8). */
+ * of addresses), MTU u16, greatest speed u64 bit/s (a greater one than 2^53 - 1 is written as that), message (length
+ * u8, UTF-8). The frame must fit one record: the caller checks. */
 export function emitServerWelcome(welcome: ServerWelcome): Uint8Array {
   const lists = [welcome.addresses, welcome.serverAddresses, welcome.routes, welcome.dns];
   const items = lists.reduce((sum, list) => sum + list.length, 0);
@@ -121,7 +122,7 @@ export function emitServerWelcome(welcome: ServerWelcome): Uint8Array {
   writer.bytes(welcome.nonce);
   for (const list of lists) writePrefixes(writer, list);
   writer.u16(welcome.mtu);
-  writer.u64(Math.round(welcome.maxSpeedBitsPerS));
+  writer.u64(Math.min(Math.round(welcome.maxSpeedBitsPerS), Number.MAX_SAFE_INTEGER));
   writer.u8(message.length);
   writer.bytes(message);
   return emitControl(INNER_TYPE.serverWelcome, writer.written());

@@ -116,6 +116,11 @@ Deno.test("parseServerWelcome() reads what emitServerWelcome() wrote", () => {
   }));
 });
 
+Deno.test("emitServerWelcome() writes a speed without bound as the greatest there is", () => {
+  const frame = emitServerWelcome({ ...WELCOME, maxSpeedBitsPerS: Infinity });
+  equal(parseServerWelcome(body(frame))?.maxSpeedBitsPerS, Number.MAX_SAFE_INTEGER);
+});
+
 Deno.test("parseServerWelcome() refuses every shortened body, trailing bytes, families and prefixes", () => {
   const good = body(emitServerWelcome(WELCOME));
   for (let len = 0; len < good.length; len++) {
