@@ -1,0 +1,81 @@
+/* The plainest pacer in C, to judge ours by: the same grid, sleep to T - lead, spin to T, send.
+ *   bare_pacer INTERVAL_US LEAD_US SECONDS LEN FIFO(0|1) CPU(-1: not pinned)
+ * Sends to a loopback socket of its own that nobody reads. Prints one line of JSON, times in ns. */
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+
+static int64_t now(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
+}
+
+static int compare(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+static int open_socket(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof address;
+  int sink = socket(AF_INET, SOCK_DGRAM, 0), fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (sink < 0 || fd < 0 || bind(sink, (struct sockaddr *)&address, len) != 0 ||
+      getsockname(sink, (struct sockaddr *)&address, &len) != 0 ||
+      connect(fd, (struct sockaddr *)&address, len) != 0) {
+    perror("socket");
+    exit(1);
+  }
+  return fd;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 7) return 2;
+  int64_t interval = atof(argv[1]) * 1000, lead = atof(argv[2]) * 1000;
+  int64_t count = atof(argv[3]) * 1e9 / interval, sent = 0, skipped = 0, late = 0;
+  size_t len = atoi(argv[4]);
+  int cpu = atoi(argv[6]), fd = open_socket();
+  uint8_t datagram[2048] = {0};
+  int64_t *deviation = calloc(count, sizeof *deviation);
+  if (len > sizeof datagram || deviation == NULL) return 2;
+  prctl(PR_SET_TIMERSLACK, 1UL);
+  if (cpu >= 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+  }
+  struct sched_param priority = {.sched_priority = 50};
+  int fifo = atoi(argv[5]) && sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+  memset(deviation, 0, count * sizeof *deviation);
+  int64_t start = now() + 10000000;
+  for (int64_t slot = 0; slot < count; slot++) {
+    int64_t time = start + slot * interval, wake = time - lead, at = now();
+    if (at >= time + interval) {
+      skipped++;
+      continue;
+    }
+    if (at < wake) {
+      struct timespec until = {.tv_sec = wake / 1000000000, .tv_nsec = wake % 1000000000};
+      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    }
+    while ((at = now()) < time) continue;
+    send(fd, datagram, len, MSG_DONTWAIT);
+    deviation[sent++] = at - time;
+    late += at - time > 100000;
+  }
+  qsort(deviation, sent, sizeof *deviation, compare);
+  printf("{\"fifo\":%d,\"slots\":%lld,\"skipped\":%lld,\"late\":%lld,\"p50\":%lld,\"p90\":%lld,\"p99\":%lld,\"p999\":%lld,"
+         "\"max\":%lld}\n",
+         fifo, (long long)count, (long long)skipped, (long long)late, (long long)deviation[sent / 2],
+         (long long)deviation[sent * 9 / 10], (long long)deviation[sent * 99 / 100],
+         (long long)deviation[sent * 999 / 1000], (long long)deviation[sent - 1]);
+  return 0;
+}

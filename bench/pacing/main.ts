@@ -1,0 +1,168 @@
+/** Deviation of the pacer from its slots, in its three poll modes, idle and beside two CPU hogs, with a bare C pacer
+ * run before each as the measure of the machine. Sends to loopback; needs no root, but without it there is no FIFO.
+ *
+ *   deno run -A bench/pacing/main.ts [--seconds 5] [--interval-us 1000] [--lead-us 300] [--json FILE] */
+
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { histogramQuantile, openShim, type PacerState, type Shim, shimPath } from "../../ffi/mod.ts";
+import { HIST_BUCKETS, KEY_MATERIAL, type PollMode, RING } from "../../src/ports/mod.ts";
+
+const { values } = parseArgs({
+  args: Deno.args,
+  options: {
+    seconds: { type: "string", default: "5" },
+    "interval-us": { type: "string", default: "1000" },
+    "lead-us": { type: "string", default: "300" },
+    json: { type: "string" },
+  },
+});
+const SECONDS = Number(values.seconds);
+const INTERVAL_NS = Number(values["interval-us"]) * 1000;
+const LEAD_MAX_NS = Math.min(Number(values["lead-us"]) * 1000, 0.3 * INTERVAL_NS);
+const DATAGRAM_LEN = 1372;
+const HDR_LEN = 5;
+const HOGS = 2;
+
+interface Row {
+  readonly pacer: string;
+  readonly load: string;
+  readonly leadUs: number;
+  readonly slots: number;
+  readonly skipped: number;
+  readonly late: number;
+  readonly p50Ns: number;
+  readonly p90Ns: number;
+  readonly p99Ns: number;
+  readonly p999Ns: number;
+  readonly maxNs: number;
+}
+
+const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+async function buildBare(): Promise<string> {
+  const path = here("../../build/bench-bare-pacer");
+  const args = ["-O2", "-o", path, here("bare_pacer.c")];
+  const { success, stderr } = await new Deno.Command(Deno.env.get("CC") ?? "cc", { args }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return path;
+}
+
+async function runBare(path: string, load: string, leadNs: number, cpu: number): Promise<Row> {
+  const args = [INTERVAL_NS / 1e3, leadNs / 1e3, SECONDS, DATAGRAM_LEN, 1, cpu].map(String);
+  const { stdout } = await new Deno.Command(path, { args }).output();
+  const { slots, skipped, late, p50, p90, p99, p999, max } = JSON.parse(new TextDecoder().decode(stdout));
+  const quantiles = { p50Ns: p50, p90Ns: p90, p99Ns: p99, p999Ns: p999, maxNs: max };
+  return { pacer: "bare C", load, leadUs: leadNs / 1e3, slots, skipped, late, ...quantiles };
+}
+
+function makeRing(shim: Shim): { ring: number; fd: number; sink: number } {
+  const { memory, pacer } = shim;
+  const any = { ip: Uint8Array.of(127, 0, 0, 1), port: 0 };
+  const { fd } = shim.udpOpen(any);
+  const { fd: sink, address } = shim.udpOpen(any);
+  const slots = Math.ceil(SECONDS * 1e9 / INTERVAL_NS) + 2;
+  const timesCount = 2 ** Math.ceil(Math.log2(slots));
+  const ring = pacer.newRing({
+    fd,
+    datagramLen: DATAGRAM_LEN,
+    hdrLen: HDR_LEN,
+    seqOff: 1,
+    seqLen: 2,
+    burst: 1,
+    bufCount: 16,
+    timesCount,
+    traceCount: 0,
+    intervalNs: INTERVAL_NS,
+    to: address,
+  });
+  const material = memory.alloc(KEY_MATERIAL.size);
+  memory.u32[material >>> 2] = 0x1301;
+  shim.entropy.fill(memory.u8.subarray(material + 4, material + KEY_MATERIAL.size));
+  const header = memory.alloc(HDR_LEN);
+  memory.u8.set([0x2f, 0, 0, (DATAGRAM_LEN - HDR_LEN) >>> 8, (DATAGRAM_LEN - HDR_LEN) & 0xff], header);
+  pacer.ringKeys(ring, shim.protection.newKey(material), header, 0);
+  const times = memory.u32[(ring + RING.times) >>> 2] >>> 3;
+  const start = shim.clock.nowNs() + 5e7;
+  for (let slot = 0; slot < slots; slot++) memory.f64[times + slot] = start + slot * INTERVAL_NS;
+  pacer.ringTimes(ring, slots);
+  return { ring, fd, sink };
+}
+
+async function runOurs(
+  shim: Shim,
+  pollMode: PollMode,
+  load: string,
+): Promise<{ row: Row; state: PacerState }> {
+  shim.pacer.start({
+    pollMode,
+    fifo: true,
+    cpu: "auto",
+    calibrateMs: 500,
+    leadNs: 0,
+    leadMaxNs: LEAD_MAX_NS,
+  });
+  const { ring, fd, sink } = makeRing(shim);
+  const f64 = (field: number) => shim.memory.f64[(ring + field) >>> 3];
+  shim.pacer.ringStart(ring);
+  await new Promise((resolve) => setTimeout(resolve, SECONDS * 1000));
+  const state = shim.pacer.state();
+  shim.pacer.stop();
+  const hist = shim.memory.u32.slice((ring + RING.hist) >>> 2, ((ring + RING.hist) >>> 2) + HIST_BUCKETS);
+  const row = {
+    pacer: pollMode,
+    load,
+    leadUs: state.leadNs / 1e3,
+    slots: f64(RING.slots),
+    skipped: f64(RING.skipped),
+    late: f64(RING.late),
+    p50Ns: histogramQuantile(hist, 0.5),
+    p90Ns: histogramQuantile(hist, 0.9),
+    p99Ns: histogramQuantile(hist, 0.99),
+    p999Ns: histogramQuantile(hist, 0.999),
+    maxNs: f64(RING.devMaxNs),
+  };
+  shim.pacer.ringFree(ring);
+  shim.close(fd);
+  shim.close(sink);
+  return { row, state };
+}
+
+function print(row: Row): void {
+  const us = (ns: number) => (ns / 1e3).toFixed(2).padStart(10);
+  const times = [row.p50Ns, row.p90Ns, row.p99Ns, row.p999Ns, row.maxNs].map(us).join("");
+  const counts = [row.slots, row.skipped, row.late].map((n) => String(n).padStart(8)).join("");
+  console.log(row.pacer.padEnd(8) + row.load.padEnd(8) + row.leadUs.toFixed(0).padStart(8) + counts + times);
+}
+
+const bare = await buildBare();
+const shim = openShim(shimPath());
+const rows: Row[] = [];
+const titles = ["lead us", "slots", "skipped", "late"].map((title) => title.padStart(8)).join("");
+const quantiles = ["p50 us", "p90 us", "p99 us", "p99.9 us", "max us"].map((title) => title.padStart(10))
+  .join("");
+console.log("pacer   load    " + titles + quantiles);
+for (const load of ["idle", "hogs"]) {
+  const hogs = Array.from(
+    { length: load === "hogs" ? HOGS : 0 },
+    () => new Deno.Command("sh", { args: ["-c", "while :; do :; done"] }).spawn(),
+  );
+  try {
+    for (const pollMode of ["sleepy", "hybrid", "spinny"] as const) {
+      const { row, state } = await runOurs(shim, pollMode, load);
+      const beside = await runBare(bare, load, state.leadNs, state.cpu);
+      rows.push(beside, row);
+      print(beside);
+      print(row);
+    }
+  } finally {
+    for (const hog of hogs) hog.kill("SIGKILL");
+  }
+}
+if (values.json !== undefined) {
+  const machine = { cpus: navigator.hardwareConcurrency, kernel: Deno.osRelease(), seconds: SECONDS };
+  Deno.writeTextFileSync(
+    values.json,
+    JSON.stringify({ machine, intervalNs: INTERVAL_NS, rows }, null, 2) + "\n",
+  );
+}
