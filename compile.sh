@@ -300,10 +300,9 @@ run_tests() {
 # ---- sanitizers -------------------------------------------------------------------------------------------------
 
 run_sanitized() {
-  mkdir -p build
+  prepare_deno
   need_compiler
-  bash c/build.sh build/libi405-sanitized.so --sanitize
-  bash tests/ffi/sanitize.sh build/libi405-sanitized.so
+  bash tests/ffi/sanitize.sh
 }
 
 case ${1:-} in

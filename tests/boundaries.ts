@@ -40,11 +40,9 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["session", "circuit", "carrier", "mux", "socks", "status", "config", "host"],
   ].map((name) => `src/${name}`),
   "src/cli": [
-    ...["base", "ports", "config", "tunnel", "host", "status", "demo", "audit", "doctor"].map((name) =>
-      `src/${name}`
-    ),
-    "ffi",
-  ],
+    ...["base", "ports", "wire", "crypto", "handshake", "config", "tunnel", "host", "status"],
+    ...["demo", "audit", "doctor"],
+  ].map((name) => `src/${name}`).concat("ffi"),
   "ffi": ["src/base", "src/ports"],
   "mod.ts": ["src/cli"],
 };
