@@ -1,0 +1,95 @@
+/** Client and server of the demonstration: configurations, start, end, traces. */
+
+import type { Child } from "./child.ts";
+import { OUTER, type Site } from "./site.ts";
+import { parseTraceFile, type TraceFile } from "./trace_file.ts";
+
+export const INNER = { client: "10.140.5.2", server: "10.140.5.1" } as const;
+/** What both directions are configured to. */
+export const INTERVAL_NS = 1_000_000;
+export const PACKET_LEN = 1400;
+const PORT = 1405;
+const UP_WAIT_MS = 30_000;
+
+export interface EndPlan {
+  /** CPU of the pacer; undefined: the program chooses. */
+  readonly cpu: number | undefined;
+  readonly schedFifo: boolean;
+}
+
+export interface Ends {
+  readonly client: Child;
+  readonly server: Child;
+}
+
+function pacing({ cpu, schedFifo }: EndPlan): string {
+  return `[pacing]\nsched_fifo = ${schedFifo}\n${cpu === undefined ? "" : `cpu = ${cpu}\n`}`;
+}
+
+function clientToml(site: Site, plan: EndPlan): string {
+  const direction = `interval = "${INTERVAL_NS} ns"\npacket_length = ${PACKET_LEN}\n`;
+  return `[tunnel]
+peer = "${OUTER.server}:${PORT}"
+name = "demo"
+key_file = "client.key"
+
+[up]
+${direction}
+[down]
+${direction}
+[tun]
+name = "i405"
+
+${pacing(plan)}
+[status]
+slot_trace = "${site.dir}/client.trace"
+`;
+}
+
+function serverToml(site: Site, plan: EndPlan, mtu: number | undefined): string {
+  return `[server]
+listen = ["${OUTER.server}:${PORT}"]
+
+[tun]
+name = "i405s"
+addresses = ["${INNER.server}/24"]
+${mtu === undefined ? "" : `mtu = ${mtu}\n`}
+[[client]]
+name = "demo"
+key_file = "server.key"
+addresses = ["${INNER.client}"]
+max_speed = "100 Mbit/s"
+
+${pacing(plan)}
+[status]
+slot_trace = "${site.dir}/server.trace"
+`;
+}
+
+/** Starts both and waits until the tunnel is up. Throws DemoError with the last lines of the one that failed. */
+export async function startEnds(
+  site: Site,
+  plans: Readonly<Record<"client" | "server", EndPlan>>,
+  mtu: number,
+): Promise<Ends> {
+  const key = await site.runSelf("client", "keygen");
+  await site.file("client.key", key);
+  await site.file("server.key", key);
+  const serverFile = await site.file("server.toml", serverToml(site, plans.server, mtu));
+  const clientFile = await site.file("client.toml", clientToml(site, plans.client));
+  const server = site.startSelf("server", "server", "server", serverFile);
+  const client = site.startSelf("client", "client", "client", clientFile);
+  await client.line(/tunnel up/, UP_WAIT_MS);
+  return { client, server };
+}
+
+/** What the kernel says about the tunnel's device in a place. */
+export async function tunMtu(site: Site): Promise<number> {
+  const text = await site.run("client", "ip", "-o", "link", "show", "dev", "i405");
+  return Number(/\bmtu (\d+)/.exec(text)?.[1]);
+}
+
+/** The whole trace of an end that has ended. */
+export async function readTrace(site: Site, end: "client" | "server"): Promise<TraceFile> {
+  return parseTraceFile(await Deno.readTextFile(`${site.dir}/${end}.trace`));
+}
