@@ -1,0 +1,146 @@
+/** The client's handshake over datagrams, DTLS 1.3 (RFC 9147): bytes and time in, bytes and the next deadline out. It
+ * goes on for ever until it is connected or the peer proves to be wrong. */
+
+import type { SecretPair } from "../crypto/key_schedule.ts";
+import type { CipherSuite } from "../crypto/suites.ts";
+import { wipe } from "../crypto/wipe.ts";
+import { ClientHandshake } from "../handshake/client_handshake.ts";
+import { type LongTermKey, pskOffers } from "../handshake/psk_directory.ts";
+import type { Entropy } from "../handshake/types.ts";
+import { ALERT, alertName } from "../wire/alert.ts";
+import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
+import { HANDSHAKE_HEADER_LEN } from "../wire/handshake_header.ts";
+import { DtlsEndpoint, type DtlsResult, type TimerOptions } from "./dtls_endpoint.ts";
+import type { ReassembledMessage } from "./reassembly.ts";
+
+export type { DtlsResult, Phase } from "./dtls_endpoint.ts";
+
+export interface DtlsClientOptions extends TimerOptions {
+  readonly key: LongTermKey;
+  /** In order of preference. */
+  readonly suites: readonly number[];
+  readonly groups: readonly number[];
+  readonly entropy: Entropy;
+  /** Every datagram has exactly so many bytes, at least DATAGRAM_LEN_MIN (the first hello must fit one, or servers
+   * cannot answer it: about 210 with one suite hash); 0: no padding, for foreign peers. */
+  readonly datagramLen: number;
+  /** Groups that the first hello has a share of already; our servers ask for one in any case. */
+  readonly shareGroups?: readonly number[];
+}
+
+export class DtlsClient extends DtlsEndpoint {
+  /** There as soon as Finished is queued: epoch 3 may be used from then on. */
+  result: DtlsResult | undefined;
+  protected machine: ClientHandshake;
+  readonly #options: DtlsClientOptions;
+  #refusal: string | undefined;
+
+  constructor(options: DtlsClientOptions) {
+    super(options.entropy, options, 0, options.datagramLen);
+    this.#options = options;
+    this.machine = this.#newMachine();
+  }
+
+  /** Queues the first ClientHello. */
+  start(nowNs: number): void {
+    this.machine.start();
+    this.sendFlight(this.machine.takeMessages(), nowNs);
+  }
+
+  /** Forgets this handshake and begins another with a fresh ClientHello. */
+  restart(nowNs: number): void {
+    this.close();
+    this.reset(0);
+    this.machine = this.#newMachine();
+    this.result = undefined;
+    this.#refusal = undefined;
+    this.start(nowNs);
+  }
+
+  /** To be told of an authentic record of epoch 3 or later: the server has our Finished (RFC 9147 §5.8.4). */
+  noteAuthenticRecord(): void {
+    if (this.phase === "finished") this.#connected();
+  }
+
+  /** Why nothing comes of it so far, as far as one can tell; nothing of it is proven. */
+  get hint(): string | undefined {
+    if (this.phase === "connected" || this.phase === "finished") return undefined;
+    const alert = this.lastAlert === undefined
+      ? ""
+      : ` (an unauthenticated alert came: ${alertName(this.lastAlert)})`;
+    if (this.phase === "failed") return this.failure!.reason;
+    if (this.phase === "cookie") return `cookie answered, key or name refused${alert}`;
+    if (this.phase === "flight") return `the server answered, but nothing that its key opens came${alert}`;
+    if (this.#refusal !== undefined) return `an unusable answer came: ${this.#refusal}${alert}`;
+    return alert === "" ? undefined : `no usable answer${alert}`;
+  }
+
+  protected get suiteOfEpoch2(): CipherSuite {
+    return this.machine.suite!;
+  }
+
+  protected directions({ client, server }: SecretPair): { send: Uint8Array; receive: Uint8Array } {
+    return { send: client, receive: server };
+  }
+
+  protected deliver({ epoch, type, body }: ReassembledMessage): boolean {
+    const failure = this.machine.receive(epoch === 0 ? 0 : 2, type, body);
+    if (failure === undefined || this.machine.state === "failed") return true;
+    this.#refusal = failure.reason; // a hello in the clear that did not pass: perhaps somebody else's
+    return false;
+  }
+
+  protected advanced(): void {
+    const { machine } = this;
+    if (this.phase === "finished") {
+      if (this.flight === undefined) this.#connected();
+    } else if (machine.state === "done") {
+      this.phase = "finished";
+      this.result = {
+        ...machine.result!,
+        sendMessageSeq: this.messageSeq,
+        receiveMessageSeq: this.reassembly.next,
+        peerFinishedAcked: false,
+      };
+      this.clearReceived();
+      machine.wipe();
+    } else if (machine.handshakeSecrets !== undefined) {
+      this.phase = "flight";
+    } else if (machine.isRetried) {
+      this.phase = "cookie";
+      this.clearReceived();
+    }
+  }
+
+  protected timedOut(nowNs: number): void {
+    // RFC 9147 §5.1: illegal_parameter may mean that the cookie is too old. If it is a lie, nothing is lost.
+    if (this.phase === "cookie" && this.lastAlert === ALERT.illegalParameter) this.restart(nowNs);
+    else if (this.phase === "flight") this.sendAck(); // RFC 9147 §7.1: part of the flight is there
+    else this.resend(nowNs);
+  }
+
+  protected repeated(epoch: number, nowNs: number): void {
+    if (this.phase === "finished" && epoch !== 0) this.resendSparingly(nowNs);
+  }
+
+  #connected(): void {
+    this.phase = "connected";
+    this.result = { ...this.result!, peerFinishedAcked: true };
+    this.stopTimer();
+    this.flight = undefined;
+  }
+
+  #newMachine(): ClientHandshake {
+    const { suites, groups, entropy, shareGroups, datagramLen, key } = this.#options;
+    const offers = pskOffers(key, "dtls", suites, entropy);
+    const helloUnit = Math.max(0, datagramLen - PLAINTEXT_HEADER_LEN - HANDSHAKE_HEADER_LEN);
+    return new ClientHandshake({ protocol: "dtls", suites, groups, entropy, offers, shareGroups, helloUnit });
+  }
+
+  /** Wipes everything, the result's secrets included. */
+  destroy(): void {
+    this.close();
+    wipe(this.result?.clientSecret, this.result?.serverSecret, this.result?.exporterSecret);
+    this.result = undefined;
+  }
+}

@@ -1,0 +1,99 @@
+/** From long-term keys to PSKs on the wire and back: hidden identities and imported keys between our own programs,
+ * plain ones with foreign peers. */
+
+import { equalsConstantTime } from "../base/mod.ts";
+import { IDENTITY_NONCE_LEN, identityKeyOf, identityMatches, makeIdentity } from "../crypto/identity.ts";
+import type { Protocol } from "../crypto/key_schedule.ts";
+import {
+  emitImportedIdentity,
+  importedIdentity,
+  importPsk,
+  parseImportedIdentity,
+  TARGET_KDF,
+  TARGET_PROTOCOL,
+} from "../crypto/psk_import.ts";
+import { type HashName, suiteById } from "../crypto/suites.ts";
+import { wipe } from "../crypto/wipe.ts";
+import type { Entropy, PskCandidate, PskOffer } from "./types.ts";
+
+/** One client's long-term key. */
+export interface LongTermKey {
+  /** Kept by reference; never changed, never wiped here. */
+  readonly key: Uint8Array;
+  /** For foreign peers: this identity goes over the wire as it is, and `key` is used without import. Empty for version 0
+   * peers. Absent: a fresh identity that tells an observer nothing, and a key imported for protocol and hash. */
+  readonly plainIdentity?: Uint8Array;
+}
+
+/** What a client offers in one handshake: one PSK for each hash among its suites; with a plain identity one alone, for
+ * SHA-256, the hash of an external key that was agreed without any (RFC 8446 §4.2.11). */
+export function pskOffers(
+  longTerm: LongTermKey,
+  protocol: Protocol,
+  suites: readonly number[],
+  entropy: Entropy,
+): PskOffer[] {
+  const { key, plainIdentity } = longTerm;
+  if (plainIdentity !== undefined) {
+    return [{ identity: plainIdentity.slice(), psk: key.slice(), hash: "sha256", binder: "external" }];
+  }
+  const identityKey = identityKeyOf(key);
+  const nonce = new Uint8Array(IDENTITY_NONCE_LEN);
+  entropy.fill(nonce);
+  const external = makeIdentity(identityKey, nonce);
+  wipe(identityKey);
+  const hashes = [...new Set(suites.map((suite) => suiteById(suite).hash))];
+  return hashes.map((hash) => {
+    const imported = importedIdentity(external, protocol, hash);
+    const psk = importPsk(key, imported)!; // never undefined: the target is one of ours
+    return { identity: emitImportedIdentity(imported), psk, hash, binder: "imported" };
+  });
+}
+
+/** The hash that a PSK under this identity is for, as far as the identity tells. */
+export function hashOfIdentity(identity: Uint8Array, protocol: Protocol): HashName {
+  const imported = parseImportedIdentity(identity);
+  const isSha384 = imported?.targetProtocol === TARGET_PROTOCOL[protocol] &&
+    imported.targetKdf === TARGET_KDF.sha384;
+  return isSha384 ? "sha384" : "sha256";
+}
+
+interface Entry {
+  readonly key: Uint8Array;
+  readonly identityKey: Uint8Array;
+  readonly plainIdentity: Uint8Array | undefined;
+}
+
+/** A server's clients. Looks through all of them each time, so that the time tells nothing about whom it found. */
+export class PskDirectory {
+  readonly #protocol: Protocol;
+  readonly #entries: readonly Entry[];
+
+  /** The index of a client in the list is its clientIndex. */
+  constructor(protocol: Protocol, clients: readonly LongTermKey[]) {
+    this.#protocol = protocol;
+    this.#entries = clients.map(({ key, plainIdentity }) => ({
+      key,
+      identityKey: identityKeyOf(key),
+      plainIdentity,
+    }));
+  }
+
+  /** A PskLookup. */
+  lookup(identity: Uint8Array, hash: HashName): PskCandidate | undefined {
+    const imported = parseImportedIdentity(identity);
+    const isForThis = imported !== undefined && imported.context.length === 0 &&
+      imported.targetProtocol === TARGET_PROTOCOL[this.#protocol] && imported.targetKdf === TARGET_KDF[hash];
+    let found: PskCandidate | undefined;
+    this.#entries.forEach(({ key, identityKey, plainIdentity }, clientIndex) => {
+      if (plainIdentity !== undefined) {
+        if (hash === "sha256" && equalsConstantTime(plainIdentity, identity)) {
+          found ??= { psk: key.slice(), binder: "external", clientIndex };
+        }
+      } else if (isForThis && identityMatches(identityKey, imported.externalIdentity)) {
+        found ??= { psk: importPsk(key, imported)!, binder: "imported", clientIndex };
+      }
+    });
+    return found;
+  }
+}
