@@ -1,7 +1,7 @@
 /** A client's configuration, from TOML and flags. */
 
 import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
-import { type DirectionConfig, resolveDirection } from "./direction.ts";
+import { type DirectionConfig, DirectionError, resolveDirection } from "./direction.ts";
 import { type Overrides, Problems, Reading } from "./reading.ts";
 import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
 import type { TomlSource } from "./toml_source.ts";
@@ -102,7 +102,7 @@ function direction(reading: Reading<Settings>, name: "up" | "down", values: Clie
   try {
     resolveDirection(name, config, config.packetLength ?? MTU_USUAL);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!(error instanceof DirectionError)) throw error;
     const key = ["interval", "speed", "burst", "jitter"].map((part) => `${name}.${part}`)
       .find((part) => error.message.startsWith(part));
     reading.problem(key ?? name, error.message);

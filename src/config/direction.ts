@@ -39,24 +39,29 @@ const GAP_PER_RECORD_NS = 1_500;
 /** Payload that one UDP_SEGMENT call takes: 65,535 minus IPv4 and UDP headers. */
 const BURST_LEN_MAX = 65_507;
 
+/** A rate or a length that cannot be kept, with the remedy. */
+export class DirectionError extends RangeError {
+  override readonly name = "DirectionError";
+}
+
 /** How far apart slots stay at least, so that one is sent before the next is due. */
 export function slotGapMinNs(burst: number): number {
   return GAP_NS + burst * GAP_PER_RECORD_NS;
 }
 
-/** Settles `direction` for a path of `pathMtu` bytes. Throws RangeError, with the remedy, for a rate or a length that
+/** Settles `direction` for a path of `pathMtu` bytes. Throws DirectionError for a rate or a length that
  * cannot be kept; `name` is "up" or "down", for the message. */
 export function resolveDirection(name: string, direction: DirectionConfig, pathMtu: number): Direction {
   const packetLength = direction.packetLength ?? pathMtu;
   const { burst } = direction;
   if (packetLength > pathMtu) {
-    throw new RangeError(
+    throw new DirectionError(
       `${name}.packet_length = ${packetLength} does not fit the path's MTU of ${pathMtu}; use ${pathMtu} or less`,
     );
   }
   if (burst * packetLength > BURST_LEN_MAX) {
     const most = Math.floor(BURST_LEN_MAX / packetLength);
-    throw new RangeError(
+    throw new DirectionError(
       `${name}.burst = ${burst} packets of ${packetLength} bytes are too many for one call; use ${most} or fewer`,
     );
   }
@@ -81,12 +86,14 @@ function checkInterval(
   }`;
   if (!(intervalNs >= minNs)) {
     const limit = `at least ${microseconds(minNs)} (${megabits(packetLength * 8e9 * burst / minNs)})`;
-    throw new RangeError(
+    throw new DirectionError(
       `${what}, but a slot of this size takes ${limit}; lower the speed or raise ${name}.burst`,
     );
   }
   if (!(intervalNs <= INTERVAL_MAX_NS)) {
-    throw new RangeError(`${what}, but the longest interval is ${INTERVAL_MAX_NS / 1e9} s; raise the speed`);
+    throw new DirectionError(
+      `${what}, but the longest interval is ${INTERVAL_MAX_NS / 1e9} s; raise the speed`,
+    );
   }
 }
 
@@ -103,7 +110,7 @@ function jitterOf(name: string, direction: DirectionConfig, intervalNs: number, 
   if (law !== "none" && jitterSdNs > mostNs) {
     const share = Math.floor(mostNs / intervalNs * 1000) / 10;
     const reach = JITTER_REACH[law].toFixed(1);
-    throw new RangeError(
+    throw new DirectionError(
       `${name}.jitter is so large that slots could cross (${law}: up to ${reach} times it to either side); use ${share}% or less`,
     );
   }

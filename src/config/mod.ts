@@ -10,7 +10,7 @@ import { parseToml } from "./toml_source.ts";
 import type { ClientConfig, ServerConfig } from "./types.ts";
 
 export type { Direction, DirectionConfig } from "./direction.ts";
-export { resolveDirection, slotGapMinNs } from "./direction.ts";
+export { DirectionError, resolveDirection, slotGapMinNs } from "./direction.ts";
 export { formatKey, KEY_LEN, parseKey, PresharedKey } from "./key.ts";
 export type { HostPort, JitterSetting, ListenAddress } from "./kinds.ts";
 export { networkOf, prefixesOverlap } from "./prefixes.ts";

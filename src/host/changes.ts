@@ -6,7 +6,7 @@ export interface Step {
   readonly run: Command;
   /** Makes good for `run`; absent where something else does (a device that vanishes takes its addresses along). */
   readonly undo?: Command;
-  /** A failure changes nothing for the user, it is only logged. */
+  /** The tunnel works without it. */
   readonly optional?: true;
 }
 
@@ -29,14 +29,17 @@ export class HostChanges {
     this.#run = run;
   }
 
-  /** Takes the steps of `change` in their order. Throws HostError at the first that fails; what was done until then is
+  /** Takes the steps of `change` in their order. Returns a line for each optional one that failed. Throws HostError at the first that fails; what was done until then is
    * undone by undoAll() like everything else. After undoAll() nothing is applied any more. */
-  apply(change: Change): Promise<void> {
+  apply(change: Change): Promise<string[]> {
     return this.#after(async () => {
+      const failed: string[] = [];
       for (const step of change.steps) {
-        if (this.#ended) return;
-        await this.#take(step);
+        if (this.#ended) break;
+        const line = await this.#take(step);
+        if (line !== undefined) failed.push(line);
       }
+      return failed;
     });
   }
 
@@ -54,13 +57,14 @@ export class HostChanges {
     });
   }
 
-  async #take(step: Step): Promise<void> {
+  async #take(step: Step): Promise<string | undefined> {
     const result = await this.#run(step.run);
     if (result.code !== 0) {
-      if (step.optional) return;
+      if (step.optional) return `${lineOf(step.run)}: ${saidBy(result)}`;
       throw failure(step.run, result);
     }
     if (step.undo !== undefined) this.#undos.push(step.undo);
+    return undefined;
   }
 
   /** One at a time, in the order of the calls. */

@@ -4,7 +4,7 @@ import { formatPrefix, type IpPrefix, parseIp } from "../wire/ip_address.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import { networkOf, prefixesOverlap } from "../config/mod.ts";
 import type { Change, Step } from "./changes.ts";
-import { HostError, ip, ipJson, ipJsonIfAny, mustRun, type Run } from "./command.ts";
+import { failure, HostError, ip, ipJson, ipJsonIfAny, mustRun, type Run } from "./command.ts";
 
 export interface TunState {
   readonly mtu: number;
@@ -63,7 +63,7 @@ export async function tunChange(run: Run, setup: TunSetup): Promise<Change> {
     ...lengthSteps(setup, state),
     ...addressSteps(setup, state),
     ...state.up ? [] : [{ run: ip("link", "set", ...dev, "up"), undo: ip("link", "set", ...dev, "down") }],
-    ...await routeSteps(run, setup),
+    ...await routeSteps(run, setup, state),
   ];
   return { title: `TUN device ${setup.name}`, steps };
 }
@@ -90,19 +90,24 @@ function lengthSteps(setup: TunSetup, state: TunState): Step[] {
   return steps;
 }
 
+/** A device of `i405 tun add` that has one of the addresses is good for that one without rights. */
 function addressSteps(setup: TunSetup, state: TunState): Step[] {
   const there = new Set(state.addresses.map(formatPrefix));
+  const isUsable = state.persistent && setup.addresses.some((address) => there.has(formatPrefix(address)));
+  const optional = isUsable ? { optional: true as const } : {};
   return setup.addresses.filter((address) => !there.has(formatPrefix(address))).map((address) => {
     const text = formatPrefix(address);
     const noDetection = address.ip.length === 16 ? ["nodad"] : []; // nobody else is on the link
     return {
       run: ip("addr", "add", text, "dev", setup.name, ...noDetection),
       undo: ip("addr", "del", text, "dev", setup.name),
+      ...optional,
     };
   });
 }
 
-async function routeSteps(run: Run, setup: TunSetup): Promise<Step[]> {
+async function routeSteps(run: Run, setup: TunSetup, state: TunState): Promise<Step[]> {
+  const optional = state.persistent ? { optional: true as const } : {};
   const steps: Step[] = [];
   const connected = new Set(setup.addresses.map((address) => formatPrefix(networkOf(address))));
   for (const route of setup.routes) {
@@ -111,7 +116,11 @@ async function routeSteps(run: Run, setup: TunSetup): Promise<Step[]> {
     const args = [formatPrefix(networkOf(route)), "dev", setup.name];
     const there = await ipJsonIfAny(run, family, "route", "show", ...args);
     if (there.length > 0) continue;
-    steps.push({ run: ip(family, "route", "add", ...args), undo: ip(family, "route", "del", ...args) });
+    steps.push({
+      run: ip(family, "route", "add", ...args),
+      undo: ip(family, "route", "del", ...args),
+      ...optional,
+    });
   }
   return steps;
 }
@@ -147,7 +156,7 @@ export async function addPersistentTun(run: Run, tun: PersistentTun): Promise<vo
     const setup = { name: tun.name, addresses: tun.addresses, mtu: tun.mtu ?? 1280, routes: [] };
     for (const step of (await tunChange(run, setup)).steps) {
       const result = await run(step.run);
-      if (result.code !== 0 && !step.run.args.includes("addrgenmode")) await mustRun(run, step.run);
+      if (result.code !== 0 && !step.run.args.includes("addrgenmode")) throw failure(step.run, result);
     }
   } catch (error) {
     await run(ip("tuntap", "del", "dev", tun.name, "mode", "tun"));

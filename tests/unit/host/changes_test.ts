@@ -23,7 +23,9 @@ Deno.test("HostChanges.undoAll() goes backwards, on past failures, and names tho
   const changes = new HostChanges(run);
   const step = (name: string) => ({ run: ip(name), undo: ip("undo", name) });
   await changes.apply({ title: "x", steps: [step("a"), step("b")] });
-  await changes.apply({ title: "y", steps: [step("c"), { ...step("d"), optional: true }, { run: ip("e") }] });
+  const optional = { ...step("d"), optional: true as const };
+  const skipped = await changes.apply({ title: "y", steps: [step("c"), optional, { run: ip("e") }] });
+  assert.deepEqual(skipped, ["ip d: x"]);
   assert.deepEqual(await changes.undoAll(), ["ip undo b: Busy"]);
   assert.deepEqual(lines, ["a", "b", "c", "d", "e", "undo c", "undo b", "undo a"]);
 });
