@@ -3,20 +3,27 @@
  * 6 on a signal: goodbye in slots, everything as it was before. */
 
 import type { Shim } from "../../ffi/mod.ts";
-import { ShimError } from "../../ffi/mod.ts";
-import { findSuiteId, groupIdOf } from "./crypto_names.ts";
 import type { ClientConfig } from "../config/mod.ts";
 import { resolveDirection } from "../config/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
 import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
 import { ClientControl } from "../tunnel/client_control.ts";
+import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { ClientHost } from "./client_host.ts";
 import { EXIT } from "./exit.ts";
-import { innerMtuOf, intervalText, outerOverhead, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
+import {
+  innerMtuOf,
+  intervalText,
+  outerOverhead,
+  probeRoute,
+  rateText,
+  resolvePeer,
+  trainOf,
+} from "./network.ts";
 import { endpointText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { openStatus, statusOf } from "./status_report.ts";
@@ -50,6 +57,7 @@ export async function runClient(
   const host = new ClientHost(config, shim, log);
   try {
     const tunFd = host.openTun();
+    await host.clean();
     const any = { ip: new Uint8Array(path.peer.ip.length), port: 0 };
     const socket = shim.udpOpen(any);
     const runtime = new Runtime(shim, shimPath, log);
@@ -75,31 +83,38 @@ async function runTunnel(
   const key = config.key.bytes();
   const control = new ClientControl(
     {
-      longTerm: { key },
-      suites: config.suites.map(findSuiteId),
-      groups: config.groups.map(groupIdOf),
+      key: { key },
+      ...policyOf(config),
       datagramLen: path.up.datagramLen,
       entropy: shim.entropy,
     },
     {
       order: (order, ...bytes) => runtime.order(order, ...bytes),
       log: (level, message, fields) => log.log(level, message, fields),
-      welcomed: (welcome) => void host.welcome(welcome, path.peer).then(() => logUp(config, welcome, path, log)),
+      welcomed: (welcome) =>
+        void host.welcome(welcome, path.peer, innerMtuOf(path.up.datagramLen), path.up.intervalNs)
+          .then((isSetUp) => isSetUp && logUp(config, welcome, path, log)),
     },
     shim.clock.nowNs(),
   );
   const nonce = new Uint8Array(NONCE_LEN);
   shim.entropy.fill(nonce);
-  const status = await openStatus(config.status, shim, runtime, log, () =>
-    statusOf("client", shim, runtime, {}, [{
-      index: 0,
-      name: config.name,
-      address: endpointText(path.peer),
-      state: control.state,
-      suite: control.suiteName,
-      group: control.groupName,
-      reconnects: control.reconnects,
-    }]));
+  const status = await openStatus(
+    config.status,
+    shim,
+    runtime,
+    log,
+    () =>
+      statusOf("client", shim, runtime, {}, [{
+        index: 0,
+        name: config.name,
+        address: endpointText(path.peer),
+        state: control.state,
+        suite: control.suiteName,
+        group: control.groupName,
+        reconnects: control.reconnects,
+      }]),
+  );
   runtime.start(
     {
       role: "client",
@@ -147,7 +162,11 @@ async function findPath(config: ClientConfig, shim: Shim, log: Log, stop: Stop):
   }
 }
 
-function pathOf(config: ClientConfig, peer: EndpointAddress, route: { mtu: number; local: EndpointAddress }): Path {
+function pathOf(
+  config: ClientConfig,
+  peer: EndpointAddress,
+  route: { mtu: number; local: EndpointAddress },
+): Path {
   const mtu = Math.min(route.mtu, PATH_MTU_MAX);
   const overhead = outerOverhead(peer.ip);
   const up = trainOf(resolveDirection("up", config.up, mtu), overhead);
@@ -176,5 +195,3 @@ function logUp(config: ClientConfig, welcome: ServerWelcome, path: Path, log: Lo
     down: rateText(path.down, path.overhead),
   });
 }
-
-export { ShimError };

@@ -4,14 +4,13 @@
 import { randomBytes } from "node:crypto";
 import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
-import { PskDirectory } from "../handshake/psk_directory.ts";
 import type { Log } from "../status/log.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
 import { parseClientParameters } from "../wire/inner_control.ts";
+import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl, textOf } from "../tunnel/server_control.ts";
-import { findSuiteId, groupIdOf } from "./crypto_names.ts";
 import { EXIT } from "./exit.ts";
 import { endpointText, innerMtuOf, intervalText, outerOverhead } from "./network.ts";
 import { Runtime } from "./runtime.ts";
@@ -72,20 +71,12 @@ async function runTunnel(
   mtu: number,
 ): Promise<number> {
   const runtime = new Runtime(shim, shimPath, log);
-  const suites = config.suites.map(findSuiteId);
-  const groups = config.groups.map(groupIdOf);
+  const policy = policyOf(config);
   const cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
   const keys = config.clients.map(({ key }) => ({ key: key.bytes() }));
-  const directory = new PskDirectory("dtls", keys);
   const peers = new Peers(config);
   const control = new ServerControl(
-    {
-      lookup: (identity, hash) => directory.lookup(identity, hash),
-      suites,
-      groups,
-      cookieSecret,
-      entropy: shim.entropy,
-    },
+    { ...policy, keys, secret: cookieSecret, entropy: shim.entropy },
     {
       order: (order, ...bytes) => {
         if (order.type === "session") peers.handshake(order.client, bytes[2], order.port);
@@ -96,8 +87,20 @@ async function runTunnel(
       clientName: (index) => config.clients[index].name,
     },
   );
-  const status = await openStatus(config.status, shim, runtime, log, () =>
-    statusOf("server", shim, runtime, { ...control.counters, handshakes_open: control.halfOpen }, peers.list()));
+  const status = await openStatus(
+    config.status,
+    shim,
+    runtime,
+    log,
+    () =>
+      statusOf(
+        "server",
+        shim,
+        runtime,
+        { ...control.counters, handshakes_open: control.halfOpen },
+        peers.list(),
+      ),
+  );
   runtime.start(
     {
       role: "server",
@@ -107,7 +110,7 @@ async function runTunnel(
       traceCount: status.traceCount,
       rekeyRecords: REKEY_RECORDS,
       cookieSecret,
-      cookiePolicy: { suites, groups },
+      cookiePolicy: policy,
       clients: config.clients.map((client) => ({
         name: client.name,
         addresses: [...client.addresses, ...client.routes].map(formatPrefix),
@@ -137,7 +140,7 @@ async function runTunnel(
 /** Sends handshake datagrams of main, at once. */
 function sender(shim: Shim, udpFds: readonly number[]) {
   const scratch = shim.memory.alloc(SEND_SCRATCH_LEN);
-  const io = shim.newSender();
+  const io = shim.newIo({ udpFds: [], tunFd: -1, eventFd: -1, rxCap: 1, tunCap: 1 });
   return (fdIndex: number, datagram: Uint8Array, to: PlainAddress, from: PlainAddress | undefined) => {
     if (datagram.length > SEND_SCRATCH_LEN) return;
     shim.memory.u8.set(datagram, scratch);
@@ -182,7 +185,12 @@ class Peers {
     state.reconnects++;
   }
 
-  note(level: "error" | "warn" | "info" | "debug", message: string, fields: Record<string, unknown> | undefined, log: Log) {
+  note(
+    level: "error" | "warn" | "info" | "debug",
+    message: string,
+    fields: Record<string, unknown> | undefined,
+    log: Log,
+  ) {
     const state = this.#states.find(({ name }) => name === fields?.client);
     if (state !== undefined && message === "handshake done") {
       state.suite = String(fields?.suite);
@@ -210,7 +218,8 @@ class Peers {
       client: state.name,
       from: state.address,
       down_interval: intervalText(wish.s2cIntervalNs),
-      down_packet_length: wish.s2cDatagramLen + outerOverhead(new Uint8Array(state.address.startsWith("[") ? 16 : 4)),
+      down_packet_length: wish.s2cDatagramLen +
+        outerOverhead(new Uint8Array(state.address.startsWith("[") ? 16 : 4)),
       note: note === "" ? undefined : note,
     });
   }

@@ -148,7 +148,7 @@ export class Session {
     if (nextNumber < this.#options.rekeyRecords || this.#updateAcked) return;
     if (this.#updatePostedAt >= 0 && nextNumber < this.#updateRepeatAt) return;
     if (this.#updatePostedAt < 0) this.#updatePostedAt = nextNumber;
-    this.#updateRepeatAt = nextNumber + this.#options.rekeyBlock;
+    this.#updateRepeatAt = this.#nextBlock(nextNumber);
     // RFC 9147 §8: KeyUpdate is a handshake message with its own message_seq; update_not_requested, since each
     // side updates by its own count.
     this.#push(
@@ -159,9 +159,7 @@ export class Session {
 
   /** After the ACK: the number at which the new epoch begins, counted in records of the old one. Else undefined. */
   switchNumber(nextNumber: number): number | undefined {
-    if (!this.#updateAcked) return undefined;
-    const { rekeyRecords, rekeyBlock } = this.#options;
-    return rekeyRecords + (Math.floor((nextNumber - rekeyRecords) / rekeyBlock) + 1) * rekeyBlock;
+    return this.#updateAcked ? this.#nextBlock(nextNumber) : undefined;
   }
 
   /** Moves the sending side to its next epoch and returns the key for it. */
@@ -183,6 +181,12 @@ export class Session {
     this.#sendSecret.fill(0);
     this.#receiveSecret.fill(0);
     this.#controls.length = 0;
+  }
+
+  /** The next public count: repetition and change of epoch happen there, whenever within the block the ACK came. */
+  #nextBlock(nextNumber: number): number {
+    const { rekeyRecords, rekeyBlock } = this.#options;
+    return rekeyRecords + (Math.floor((nextNumber - rekeyRecords) / rekeyBlock) + 1) * rekeyBlock;
   }
 
   #push(contentType: number, bytes: Uint8Array): void {

@@ -193,10 +193,7 @@ export class ClientPlane extends DataPlane {
     const session = peer.current ?? peer.pending;
     if (session !== undefined) {
       if (peer.pending === undefined) keepKeysFresh(session, this.#emitter, keys);
-      while (session.hasControl && this.#emitter.room > 0) {
-        const content = session.takeControl()!;
-        this.#emitter.content(content.contentType, content.bytes);
-      }
+      this.sendControls(peer, session);
     }
     if (
       (peer.pending !== undefined || !this.#welcomed) && session !== undefined && this.#emitter.waiting === 0

@@ -193,6 +193,7 @@ export abstract class DataPlane {
       return;
     }
     const event = session.control(u8[end], u8.slice(off, end), epoch.epoch, number, this.nowNs);
+    this.sendControls(peer, session);
     if (event === "malformed") this.counters.add("control_malformed");
     else if (event === "peer closed" || event === "peer failed") this.sessionEnded(peer, event);
   }
@@ -227,6 +228,16 @@ export abstract class DataPlane {
   /** Unpacker's sink: the rest of a record that makes no sense. */
   malformed(_reason: number): void {
     this.counters.add("inner_malformed");
+  }
+
+  /** Puts what `session` has to say (ACK, KeyUpdate) into the next free plaintexts of its train. */
+  protected sendControls(peer: Peer, session: Session): void {
+    const emitter = peer.train?.emitter;
+    if (emitter === undefined || session !== peer.current) return;
+    while (session.hasControl && emitter.hasFree) {
+      const content = session.takeControl()!;
+      emitter.content(content.contentType, content.bytes);
+    }
   }
 
   /** Brings the counters that peers keep for themselves into the common block. */

@@ -154,6 +154,11 @@ export class Emitter {
     return Math.max(0, this.#depth - this.waiting);
   }
 
+  /** Whether a content of the session's own would find a plaintext. */
+  get hasFree(): boolean {
+    return this.waiting < this.#bufMask;
+  }
+
   /** Bytes of inner packets that may be taken in now (late binding: a few slots' worth, design §2). */
   get roomBytes(): number {
     const open = this.#openUsed > 0 ? this.plaintextLen - 1 - this.#openUsed : 0;
@@ -208,7 +213,7 @@ export class Emitter {
    * is free. RFC 8446 §5.4: content, its type, zeros. */
   content(contentType: number, bytes: Uint8Array): boolean {
     assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
-    const off = this.#claim();
+    const off = this.#claim(this.#bufMask);
     if (off === 0) return false;
     const { u8 } = this.#memory;
     u8.set(bytes, off);
@@ -218,9 +223,10 @@ export class Emitter {
     return true;
   }
 
-  /** Puts an inner control frame into the next plaintext. False when no plaintext is free. */
+  /** Puts an inner control frame into the next plaintext. False when no plaintext is free, or none is long enough. */
   control(frame: Uint8Array): boolean {
-    const off = this.#claim();
+    if (frame.length > this.plaintextLen - 1) return false;
+    const off = this.#claim(this.#bufMask);
     if (off === 0) return false;
     this.#packer.begin(off, this.plaintextLen - 1);
     this.#packer.control(frame);
@@ -260,16 +266,17 @@ export class Emitter {
 
   #pumpRaw(): void {
     while (this.#raw.length > 0) {
-      const off = this.#claim();
+      const off = this.#claim(this.#bufMask);
       if (off === 0) return;
       this.#memory.u8.set(this.#raw.shift()!, off);
       this.#publish(BUF_KIND.raw);
     }
   }
 
-  /** Offset of a free plaintext buffer, or 0. It must be published before anything else is claimed. */
-  #claim(): number {
-    if (this.waiting >= this.#depth) return 0;
+  /** Offset of a free plaintext buffer, or 0. It must be published before anything else is claimed. Inner packets stop
+   * at the depth of late binding; what the session itself has to say finds room behind them. */
+  #claim(most: number): number {
+    if (this.waiting >= most) return 0;
     const buf = this.#buf(this.#made);
     // The pacer frees a buffer right after it has counted it as taken; until then it is not ours.
     if (Atomics.load(this.#memory.i32, (buf + BUF.word) >> 2) !== BUF_WORD.free) return 0;
@@ -278,7 +285,7 @@ export class Emitter {
   }
 
   #beginData(): number {
-    const off = this.#claim();
+    const off = this.#claim(this.#depth);
     if (off !== 0) this.#packer.begin(off, this.plaintextLen - 1);
     return off;
   }

@@ -3,6 +3,7 @@
 
 import type { DtlsServerOptions } from "../flight/dtls_server.ts";
 import { DtlsServer } from "../flight/dtls_server.ts";
+import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
 import { addressKey } from "./data_plane.ts";
 import { addressBytes } from "./server_plane.ts";
@@ -25,6 +26,11 @@ export interface ServerControlPorts {
   clientName(index: number): string;
 }
 
+export interface ServerControlOptions extends Omit<DtlsServerOptions, "lookup"> {
+  /** Of the clients, by index. Kept by reference. */
+  readonly keys: readonly LongTermKey[];
+}
+
 interface Handshake {
   readonly dtls: DtlsServer;
   readonly hello: Uint8Array;
@@ -41,8 +47,9 @@ export class ServerControl {
   #tokens = BEGIN_PER_SECOND;
   #tokensAtNs = 0;
 
-  constructor(options: DtlsServerOptions, ports: ServerControlPorts) {
-    this.#options = options;
+  constructor({ keys, ...options }: ServerControlOptions, ports: ServerControlPorts) {
+    const directory = new PskDirectory("dtls", keys);
+    this.#options = { ...options, lookup: (identity, hash) => directory.lookup(identity, hash) };
     this.#ports = ports;
   }
 

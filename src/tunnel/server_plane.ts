@@ -33,7 +33,8 @@ const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_NS = 20e9;
 const REPLY_LEN_MAX = 2048;
 const INTERVAL_MAX_NS = 60e9;
-const DATAGRAM_LEN_MIN = 200;
+/** A welcome with some addresses and a message fits. */
+const DATAGRAM_LEN_MIN = 500;
 const BURST_MAX = 44;
 const OUTER_OVERHEAD_V4 = 28;
 const CLOSE_SLOTS = 3;
@@ -145,6 +146,9 @@ export class ServerPlane extends DataPlane {
       this.counters.add("hello_dropped");
     } else if (verdict.kind === "reply") {
       this.#reply(rx, verdict.datagram, from);
+    } else if (verdict.kind === "continuation") {
+      if (this.#handshaking.has(key)) this.tellHandshake(rx, false);
+      else this.counters.add("hello_dropped");
     } else if (!this.#handshaking.has(key) && this.#handshaking.size >= HANDSHAKES_MAX) {
       this.counters.add("handshake_dropped_busy");
     } else {
@@ -200,7 +204,9 @@ export class ServerPlane extends DataPlane {
     this.#nonces[peer.index] = parameters.nonce.slice();
     this.#rates[peer.index] = parameters.c2sBurst / parameters.c2sIntervalNs;
     peer.open = true;
-    peer.train!.emitter.control(this.#welcome(peer, parameters, status, note));
+    if (!peer.train!.emitter.control(this.#welcome(peer, parameters, status, note))) {
+      this.counters.add("control_dropped");
+    }
   }
 
   /** What of the wish this server fulfils. */
@@ -360,10 +366,7 @@ export class ServerPlane extends DataPlane {
       const session = peer.current;
       if (session !== undefined) {
         keepKeysFresh(session, emitter, keys);
-        while (session.hasControl && emitter.room > 0) {
-          const content = session.takeControl()!;
-          emitter.content(content.contentType, content.bytes);
-        }
+        this.sendControls(peer, session);
       }
       if (emitter.numberNext >= RECORDS_MAX && !keys.changing) {
         return this.#forget(peer, "its key is worn out");

@@ -5,7 +5,6 @@ import { SeededRandom, seedOf } from "../../src/base/random.ts";
 import type { EndpointAddress, Entropy } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../src/record/plain_protection.ts";
-import { PskDirectory } from "../../src/handshake/psk_directory.ts";
 import { ClientControl } from "../../src/tunnel/client_control.ts";
 import { ClientPlane } from "../../src/tunnel/client_plane.ts";
 import { COUNTERS_LEN, DataCounters } from "../../src/tunnel/counters.ts";
@@ -168,7 +167,7 @@ export class SimClient extends End {
     const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : world.key;
     this.client = new ClientControl(
       {
-        longTerm: { key },
+        key: { key },
         suites: options.suites ?? [0x1301, 0x1303],
         groups: [0x1d],
         datagramLen: (options.up ?? TRAIN).datagramLen,
@@ -208,13 +207,12 @@ export class SimServer extends End {
     const groups = [0x1d, 0x17];
     const cookieSecret = new Uint8Array(32);
     this.ports.entropy.fill(cookieSecret);
-    const directory = new PskDirectory("dtls", [{ key: world.key }]);
     this.server = new ServerControl(
       {
-        lookup: (identity, hash) => directory.lookup(identity, hash),
+        keys: [{ key: world.key }],
         suites,
         groups,
-        cookieSecret,
+        secret: cookieSecret,
         entropy: this.ports.entropy,
       },
       {

@@ -1,0 +1,167 @@
+/** The status document: what `i405 status` shows, and others read from the status socket. */
+
+import type { Shim } from "../../ffi/mod.ts";
+import { histogramQuantile } from "../../ffi/mod.ts";
+import type { StatusConfig } from "../config/mod.ts";
+import { HIST_BUCKETS, RING, TRACE } from "../ports/mod.ts";
+import type { Log } from "../status/log.ts";
+import { type SlotTraceEntry, SlotTraceFile } from "../status/slot_trace.ts";
+import { StatusServer } from "../status/status_server.ts";
+import type { Runtime } from "./runtime.ts";
+import { VERSION } from "./version.ts";
+
+// Chosen here.
+const TRACE_COUNT = 1 << 17;
+const TRACE_EVERY_MS = 200;
+
+export interface PeerStatus {
+  readonly index: number;
+  readonly name: string;
+  readonly address: string;
+  readonly state: string;
+  readonly suite: string;
+  readonly group: string;
+  readonly reconnects: number;
+}
+
+const SLOT_FIELDS = {
+  slots: RING.slots,
+  records: RING.records,
+  data_records: RING.dataRecords,
+  skipped: RING.skipped,
+  late: RING.late,
+  send_errors: RING.sendErrors,
+  dry: RING.dry,
+  keyless: RING.keyless,
+} as const;
+
+/** The counters of one ring by name; slots × burst = records + send_errors + (skipped + keyless) × burst. */
+export function slotsOf(shim: Shim, ring: number): Record<keyof typeof SLOT_FIELDS, number> {
+  const out = {} as Record<keyof typeof SLOT_FIELDS, number>;
+  for (const [name, off] of Object.entries(SLOT_FIELDS)) {
+    out[name as keyof typeof SLOT_FIELDS] = shim.memory.f64[(ring + off) >> 3];
+  }
+  return out;
+}
+
+/** Deviation of the send call from the planned time, ns, since the ring's start. */
+function deviationOf(shim: Shim, ring: number) {
+  const { f64, u32 } = shim.memory;
+  const hist = u32.slice((ring + RING.hist) >> 2, ((ring + RING.hist) >> 2) + HIST_BUCKETS);
+  const sent = hist.reduce((sum, count) => sum + count, 0);
+  const at = (off: number) => f64[(ring + off) >> 3];
+  const mean = sent === 0 ? 0 : at(RING.devSumNs) / sent;
+  const quantile = (q: number) => sent === 0 ? 0 : histogramQuantile(hist, q);
+  return {
+    count: sent,
+    p50_ns: quantile(0.5),
+    p90_ns: quantile(0.9),
+    p99_ns: quantile(0.99),
+    p999_ns: quantile(0.999),
+    max_ns: at(RING.devMaxNs),
+    min_ns: at(RING.devMinNs),
+    mean_ns: mean,
+    sd_ns: sent === 0 ? 0 : Math.sqrt(Math.max(0, at(RING.devSum2) / sent - mean * mean)),
+  };
+}
+
+/** The whole document, ready for JSON. */
+export function statusOf(
+  role: "client" | "server",
+  shim: Shim,
+  runtime: Runtime,
+  handshakes: Readonly<Record<string, number>>,
+  peers: readonly PeerStatus[],
+) {
+  return {
+    role,
+    version: VERSION,
+    uptime_s: Number((shim.clock.nowNs() / 1e9).toFixed(3)),
+    pid: Deno.pid,
+    memory: { rss: Deno.memoryUsage().rss, unlocked: shim.unlockedLen() },
+    timing: runtime.pacer,
+    handshakes,
+    counters: runtime.counters.snapshot(),
+    peers: peers.map(({ index, ...peer }) => {
+      const view = runtime.rings.get(index);
+      if (view === undefined) return peer;
+      return {
+        ...peer,
+        interval_ns: view.intervalNs,
+        slots: slotsOf(shim, view.ring),
+        deviation: deviationOf(shim, view.ring),
+      };
+    }),
+  };
+}
+
+/** Trace entries of a ring that have come since the last call; those that were overwritten meanwhile are missing. */
+export class RingTraceReader {
+  readonly #shim: Shim;
+  #ring = 0;
+  #next = 0;
+
+  constructor(shim: Shim) {
+    this.#shim = shim;
+  }
+
+  *read(ring: number): Generator<SlotTraceEntry> {
+    const { f64, u32 } = this.#shim.memory;
+    if (ring !== this.#ring) {
+      this.#ring = ring;
+      this.#next = 0;
+    }
+    const trace = u32[(ring + RING.trace) >> 2];
+    const count = u32[(ring + RING.traceCount) >> 2];
+    const end = f64[(ring + RING.slotNext) >> 3];
+    if (trace === 0) return;
+    for (let slot = Math.max(this.#next, end - count + 64); slot < end; slot++) {
+      const at = trace + (slot & (count - 1)) * TRACE.size;
+      if (f64[(at + TRACE.slot) >> 3] !== slot) continue;
+      yield {
+        slot,
+        plannedNs: f64[(at + TRACE.plannedNs) >> 3],
+        actualNs: f64[(at + TRACE.actualNs) >> 3],
+        dataRecords: u32[(at + TRACE.dataRecords) >> 2],
+        flags: u32[(at + TRACE.flags) >> 2],
+      };
+    }
+    this.#next = end;
+  }
+}
+
+export interface OpenStatus {
+  /** Entries for each ring's trace: 0 when nobody wants one. */
+  readonly traceCount: number;
+  close(): Promise<void>;
+}
+
+/** Opens what `[status]` asks for: the socket, the trace of the first peer's slots. */
+export async function openStatus(
+  config: StatusConfig,
+  shim: Shim,
+  runtime: Runtime,
+  log: Log,
+  document: () => unknown,
+): Promise<OpenStatus> {
+  const server = config.socket === undefined
+    ? undefined
+    : await StatusServer.open(config.socket, document, log);
+  if (config.slotTrace === undefined) return { traceCount: 0, close: async () => await server?.close() };
+  const file = SlotTraceFile.open(config.slotTrace, shim.wallBaseNs());
+  const reader = new RingTraceReader(shim);
+  const write = () => {
+    const view = runtime.rings.get(0);
+    if (view !== undefined) file.write(reader.read(view.ring));
+  };
+  const timer = setInterval(write, TRACE_EVERY_MS);
+  return {
+    traceCount: TRACE_COUNT,
+    close: async () => {
+      clearInterval(timer);
+      write();
+      file.close();
+      await server?.close();
+    },
+  };
+}

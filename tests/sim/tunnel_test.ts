@@ -1,0 +1,164 @@
+/** The tunnel as a whole in virtual time: data, bad networks, restarts, moves, wrong keys. */
+
+import assert from "node:assert/strict";
+import { CLIENT_INNER, innerPacket, SERVER_INNER, TRAIN, World } from "./world.ts";
+
+const SECOND = 1e9;
+
+/** Sends `count` packets each way, one every 20 ms, and returns how many came, each checked byte for byte. */
+function exchange(world: World, count: number, len = 300): { up: number; down: number } {
+  const before = { up: world.server.io.tunWritten.length, down: world.client.io.tunWritten.length };
+  for (let mark = 0; mark < count; mark++) {
+    world.client.io.tunSubmit(innerPacket(CLIENT_INNER, SERVER_INNER, len, mark));
+    world.server.io.tunSubmit(innerPacket(SERVER_INNER, CLIENT_INNER, len, mark));
+    world.client.wake();
+    world.server.wake();
+    world.run(20e6);
+  }
+  world.run(SECOND / 2);
+  const up = world.server.io.tunWritten.slice(before.up);
+  const down = world.client.io.tunWritten.slice(before.down);
+  for (
+    const [packets, from, to] of [[up, CLIENT_INNER, SERVER_INNER], [
+      down,
+      SERVER_INNER,
+      CLIENT_INNER,
+    ]] as const
+  ) {
+    for (const packet of packets) {
+      assert.deepEqual(packet, innerPacket(from, to, len, (packet[20] - 20 + 256) & 0xff));
+    }
+  }
+  return { up: up.length, down: down.length };
+}
+
+Deno.test("a tunnel comes up and carries every packet both ways, byte for byte", () => {
+  const world = new World({ seed: 11 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  assert.deepEqual(exchange(world, 100), { up: 100, down: 100 });
+  assert.deepEqual(exchange(world, 50, 1300), { up: 50, down: 50 });
+});
+
+for (const suite of [0x1301, 0x1302, 0x1303]) {
+  Deno.test(`suite 0x${suite.toString(16)} carries data`, () => {
+    const world = new World({ seed: 12, suites: [suite] });
+    assert.equal(world.runUntilUp(3 * SECOND), suite !== 0x1302, "the simulated server has two suites");
+    if (suite !== 0x1302) assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+  });
+}
+
+for (const lossRatio of [0.05, 0.2, 0.4]) {
+  Deno.test(`a tunnel comes up and carries data at ${lossRatio * 100} % loss with disorder, copies and damage`, () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const world = new World({
+        seed,
+        network: {
+          lossRatio,
+          delayMeanNs: 30e6,
+          delayJitterNs: 10e6,
+          reorderRatio: 0.1,
+          reorderDelayNs: 60e6,
+          duplicateRatio: 0.05,
+          corruptRatio: 0.02,
+        },
+      });
+      assert.ok(world.runUntilUp(60 * SECOND), `seed ${seed}`);
+      const { up, down } = exchange(world, 200);
+      const least = 200 * (1 - lossRatio) * 0.8;
+      assert.ok(up > least && down > least, `seed ${seed}: ${up} up, ${down} down`);
+      assert.ok(up <= 200 && down <= 200, `seed ${seed}: a copy came through`);
+    }
+  });
+}
+
+Deno.test("a client whose server is away keeps its slots going and connects once it is there", () => {
+  const world = new World({ seed: 21 });
+  world.kill(world.server);
+  world.run(30 * SECOND);
+  assert.equal(world.client.welcomes.length, 0);
+  const sent = world.network.traceOf("client");
+  assert.ok(Math.abs(sent.length - 3000) <= 5, `${sent.length} datagrams in 30 s at 100 a second`);
+  assert.deepEqual([...new Set(sent.map(({ len }) => len))], [TRAIN.datagramLen]);
+  world.startServer();
+  assert.ok(world.runUntilUp(15 * SECOND));
+  assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+});
+
+Deno.test("a restart of the server is survived without touching the client, and its slots go on", () => {
+  const world = new World({ seed: 22 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  exchange(world, 20);
+  world.kill(world.server);
+  world.run(5 * SECOND);
+  world.startServer();
+  assert.ok(world.runUntilUp(20 * SECOND, 2));
+  assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+  const gaps = world.network.traceOf("client").map(({ timeNs }, i, all) =>
+    i === 0 ? 0 : timeNs - all[i - 1].timeNs
+  );
+  assert.ok(Math.max(...gaps) < 2 * TRAIN.intervalNs, "no slot is missing");
+});
+
+Deno.test("a restart of the client takes the train over at one slot: never two trains, never none", () => {
+  const world = new World({ seed: 23 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.kill(world.client);
+  world.run(SECOND);
+  const from = world.network.traceOf("server").length;
+  world.startClient();
+  assert.ok(world.runUntilUp(10 * SECOND));
+  assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+  const train = world.network.traceOf("server").slice(from).filter(({ head }) => head.startsWith("2"));
+  const gaps = train.map(({ timeNs }, i) => i === 0 ? TRAIN.intervalNs : timeNs - train[i - 1].timeNs);
+  assert.ok(Math.max(...gaps) < 2 * TRAIN.intervalNs, "never none");
+});
+
+Deno.test("a client whose address changes is found again", () => {
+  const world = new World({ seed: 24 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  const own = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
+  world.network.move(own, { ip: new Uint8Array([198, 51, 100, 7]), port: 50_123 });
+  assert.ok(world.runUntilUp(20 * SECOND, 2));
+  assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+});
+
+Deno.test("an outage of an hour ends with the tunnel up again", () => {
+  const world = new World({
+    seed: 25,
+    up: { ...TRAIN, intervalNs: 500e6, jitterSdNs: 0, jitterLaw: "none" },
+    down: { ...TRAIN, intervalNs: 500e6, jitterSdNs: 0, jitterLaw: "none" },
+  });
+  assert.ok(world.runUntilUp(20 * SECOND));
+  world.network.part(true);
+  world.run(3600 * SECOND);
+  world.network.part(false);
+  assert.ok(world.runUntilUp(60 * SECOND, 2));
+});
+
+Deno.test("a wrong key never connects; the server says why, the client what it knows", () => {
+  const world = new World({ seed: 26, wrongKey: true });
+  assert.equal(world.runUntilUp(30 * SECOND), false);
+  assert.ok(world.server.log.some((line) => line.includes("handshake refused")), world.server.log.join("\n"));
+  assert.ok(world.client.log.some((line) => line.includes("still connecting")), world.client.log.join("\n"));
+  assert.equal(world.server.io.tunWritten.length, 0);
+});
+
+Deno.test("packets with a source address that is not the client's are refused and counted", () => {
+  const world = new World({ seed: 27 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.client.io.tunSubmit(innerPacket([10, 140, 5, 9], SERVER_INNER, 100, 1));
+  world.client.io.tunSubmit(innerPacket(CLIENT_INNER, CLIENT_INNER, 100, 1));
+  world.client.wake();
+  world.run(SECOND);
+  assert.equal(world.server.io.tunWritten.length, 0);
+  assert.equal(world.server.counters.get("inner_source_refused"), 1);
+  assert.equal(world.server.counters.get("inner_destination_refused"), 1);
+});
+
+Deno.test("a goodbye travels in slots: the server forgets the client at once", () => {
+  const world = new World({ seed: 28 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.client.stop();
+  world.run(SECOND);
+  assert.deepEqual(world.server.closed, ["the client closed the session"]);
+});
