@@ -30,6 +30,7 @@ import type { TracedSlot } from "./trace_file.ts";
 const RATE_BIN_S = 0.1;
 const PLOT_POINTS = 240;
 const INTERVAL_BINS = 80;
+const END_PACKETS = 50;
 /** How much of each phase's start and end is left out of its class: data still in flight from the one before. */
 export const GUARD_S = 0.4;
 
@@ -40,7 +41,7 @@ export interface DirectionInput {
   readonly packetLen: number;
   /** Frames that came from this end, in order, on the observer's clock. */
   readonly frames: readonly SeenFrame[];
-  /** The end's whole trace, on the end's clock. */
+  /** The end's trace, on the end's clock, from its first slot to after the observer's last frame. */
   readonly slots: readonly TracedSlot[];
   /** Add to the observer's times to have the end's. */
   readonly clockDifferenceNs: number;
@@ -64,8 +65,10 @@ interface Pair {
 export function viewDirection(input: DirectionInput): DirectionView {
   const packets = packetsOf(input);
   const replies = input.from === "server" ? handshakeReplies(packets) : 0;
-  const train = packets.slice(replies);
-  const sent = input.slots.filter((slot) => !slot.skipped && !slot.refused);
+  const endNs = quietMomentNs(packets.slice(replies));
+  const train = packets.slice(replies).filter((packet) => packet.timeNs <= endNs);
+  const slots = input.slots.filter((slot) => slot.plannedNs <= endNs);
+  const sent = slots.filter((slot) => !slot.skipped && !slot.refused);
   // UDP on a veth keeps the order, so the n-th packet is the n-th slot sent; without equal counts nothing is compared.
   const pairs = sent.length === train.length ? sent.map((slot, i) => ({ slot, packet: train[i] })) : [];
   const delayNs = median(pairs.filter(({ slot }) => classAt(input, slot.plannedNs)).map(residualNs));
@@ -77,9 +80,9 @@ export function viewDirection(input: DirectionInput): DirectionView {
     intervalNs: input.intervalNs,
     packetLen: input.packetLen,
     handshakeReplies: replies,
-    slots: input.slots.length,
-    skipped: input.slots.filter((slot) => slot.skipped).length,
-    refused: input.slots.filter((slot) => slot.refused).length,
+    slots: slots.length,
+    skipped: slots.filter((slot) => slot.skipped).length,
+    refused: slots.filter((slot) => slot.refused).length,
     packets: train.length,
     lengths: lengthsOf(train),
     headers: [...countBy(packets, (packet) => packet.outer.fields).keys()],
@@ -113,6 +116,21 @@ function packetsOf(input: DirectionInput): Packet[] {
 function handshakeReplies(packets: readonly Packet[]): number {
   const first = packets.findIndex((packet) => isDataRecord(packet.outer));
   return first < 0 ? packets.length : first;
+}
+
+/** The observer stops while the ends go on, so the count has to end at a moment that falls into the same place of both
+ * lists: the middle of the longest pause among the last packets seen. A slot that is planned there was skipped. */
+function quietMomentNs(train: readonly Packet[]): number {
+  const last = train.slice(-END_PACKETS);
+  let longestNs = 0;
+  let middleNs = -Infinity;
+  for (let i = 1; i < last.length; i++) {
+    const pauseNs = last[i].timeNs - last[i - 1].timeNs;
+    if (pauseNs <= longestNs) continue;
+    longestNs = pauseNs;
+    middleNs = last[i - 1].timeNs + pauseNs / 2;
+  }
+  return middleNs;
 }
 
 function recordHeaderText({ outer }: Packet): string {

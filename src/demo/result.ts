@@ -64,7 +64,7 @@ export interface DirectionView {
   readonly packetLen: number;
   /** Datagrams of the handshake that are not in slots (only a server has such). */
   readonly handshakeReplies: number;
-  /** The whole run. */
+  /** From the first packet to the observer's end. */
   readonly slots: number;
   readonly skipped: number;
   readonly refused: number;

@@ -23,7 +23,7 @@ const SECONDS_MIN = 8;
 const PAIRS = 3;
 const WARM_UP_MS = 500;
 const OBSERVE_WAIT_MS = 20_000;
-const LAST_PACKETS_MS = 300;
+const AFTER_MS = 600;
 /** Outer headers, record header, tag and content type, head of an inner packet: the rest is the inner packet's. */
 const OVERHEAD_LEN = 28 + 5 + 16 + 1 + 3;
 /** Set for the second start of this program, inside a user namespace. */
@@ -140,10 +140,11 @@ async function gather(
   const startMs = Date.now();
   await traffic.pingAlone();
   const phases = await traffic.alternate(PAIRS, seconds, startMs, (text) => log.info(text));
+  await sleep(AFTER_MS);
+  await endWell("observer", observer);
+  await sleep(AFTER_MS); // the ends' traces go beyond what the observer saw
   await endWell("client", ends.client);
   await endWell("server", ends.server);
-  await sleep(LAST_PACKETS_MS);
-  await endWell("observer", observer);
   return {
     seen: parseSeenFile(await Deno.readFile(`${site.dir}/seen`)),
     traces: { client: await readTrace(site, "client"), server: await readTrace(site, "server") },
