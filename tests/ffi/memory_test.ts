@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import * as layouts from "../../src/ports/layout.ts";
-import { EFAULT, EINVAL, memory, shim, symbols } from "./support.ts";
 import { openShim } from "../../ffi/mod.ts";
-import { libraryPath } from "./support.ts";
+import { EFAULT, EINVAL, libraryPath, memory, shim, symbols } from "./support.ts";
 
 Deno.test("i405_layout() gives the sizes and offsets of src/ports/layout.ts", () => {
   const order = [
@@ -136,6 +136,15 @@ Deno.test("openShim() joins the same arena from another thread", async () => {
   strictEqual(memory.u32[at >>> 2], 1405);
   ok(before <= during && during <= shim.clock.nowNs(), "one clock, one base");
   memory.free(at, 64);
+});
+
+Deno.test("Pacer.newRing() in a full arena fails and leaves nothing behind", () => {
+  const main = fileURLToPath(new URL("small_arena_main.ts", import.meta.url));
+  const { stdout, stderr } = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", main, libraryPath()],
+  }).outputSync();
+  const text = new TextDecoder().decode(stdout);
+  ok(Number(/^rings: (\d+)$/m.exec(text)?.[1]) >= 5, text + new TextDecoder().decode(stderr));
 });
 
 Deno.test("openShim() names a library that is not there", () => {

@@ -1,16 +1,23 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { histogramBucket, histogramBucketNs, histogramQuantile, type PacerConfig } from "../../ffi/mod.ts";
-import { BUF, BUF_WORD, HIST_BUCKETS, RING, TRACE, TRACE_FLAG } from "../../src/ports/mod.ts";
+import { BUF, BUF_WORD, HIST_BUCKETS, RING, TRACE_FLAG } from "../../src/ports/mod.ts";
+import {
+  chaff,
+  counters,
+  INTERVAL_NS,
+  message,
+  startRing,
+  traceAt,
+  waitForSlots,
+  withPacer,
+} from "./pacer_support.ts";
 import {
   ANY_PORT,
   installKey,
   memory,
   newKey,
   openAll,
-  PLAINTEXT_LEN,
   publishTimes,
   randomKey,
-  Receiver,
   RECORD_LEN,
   ringConfig,
   ringF64,
@@ -18,84 +25,8 @@ import {
   shim,
   submit,
   SUITES,
-  symbols,
   waitUntil,
 } from "./support.ts";
-
-const CONFIG: PacerConfig = {
-  pollMode: "hybrid",
-  fifo: true,
-  cpu: "auto",
-  calibrateMs: 20,
-  leadNs: 0,
-  leadMaxNs: 300_000,
-};
-const INTERVAL_NS = 1e6;
-
-/** Runs `body` with a pacer, a sending and a receiving socket, and tidies up. `stop` stops the pacer earlier: only
- * then do counters, read one after another, belong together. */
-function withPacer(
-  body: (fd: number, receiver: Receiver, stop: () => void) => void,
-  over: Partial<PacerConfig> = {},
-): void {
-  const sender = shim.udpOpen(ANY_PORT);
-  const receiver = new Receiver();
-  shim.pacer.start({ ...CONFIG, ...over });
-  let running = true;
-  const stop = () => {
-    if (running) shim.pacer.stop();
-    running = false;
-  };
-  try {
-    body(sender.fd, receiver, stop);
-  } finally {
-    stop();
-  }
-  // After a failure a ring may still hold the socket.
-  receiver.close();
-  shim.close(sender.fd);
-}
-
-/** A ring with one key and `count` slots from 20 ms ahead, started. */
-function startRing(fd: number, receiver: Receiver, count: number, key = randomKey(SUITES.aes128), over = {}) {
-  const ring = shim.pacer.newRing(ringConfig(fd, receiver.address, over));
-  const id = newKey(key);
-  installKey(ring, id, 0);
-  publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, count);
-  shim.pacer.ringStart(ring);
-  const free = () => {
-    shim.pacer.ringFree(ring);
-    shim.protection.freeKey(id);
-  };
-  return { ring, key, id, free };
-}
-
-function counters(ring: number) {
-  const { slots, records, dataRecords, skipped, late, sendErrors, dry, keyless, seqNext } = RING;
-  const fields = { slots, records, dataRecords, skipped, late, sendErrors, dry, keyless, seqNext };
-  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, ringF64(ring, field)]));
-}
-
-function waitForSlots(ring: number, count: number): void {
-  waitUntil(`${count} slots`, () => ringF64(ring, RING.slots) >= count);
-}
-
-function traceAt(ring: number, slot: number) {
-  const at = ringU32(ring, RING.trace) + (slot % ringU32(ring, RING.traceCount)) * TRACE.size;
-  const f64 = (field: number) => memory.f64[(at + field) >>> 3];
-  return {
-    slot: f64(TRACE.slot),
-    plannedNs: f64(TRACE.plannedNs),
-    actualNs: f64(TRACE.actualNs),
-    dataRecords: memory.u32[(at + TRACE.dataRecords) >>> 2],
-    flags: memory.u32[(at + TRACE.flags) >>> 2],
-  };
-}
-
-const chaff = new Uint8Array(PLAINTEXT_LEN).with(PLAINTEXT_LEN - 1, 23);
-function message(n: number): Uint8Array {
-  return new Uint8Array(PLAINTEXT_LEN).fill(n).with(PLAINTEXT_LEN - 1, 23);
-}
 
 for (const pollMode of ["sleepy", "hybrid", "spinny"] as const) {
   Deno.test(`Pacer sends or counts every slot, numbers consecutive, each record opens: ${pollMode}`, () => {
@@ -236,21 +167,6 @@ Deno.test("Pacer changes keys at the slot named, numbers from 0, and the old key
     shim.protection.freeKey(nextId);
     shim.protection.freeKey(third);
   });
-});
-
-Deno.test("Pacer.ringKeys() takes a key once only, since its numbers would repeat", () => {
-  const receiver = new Receiver();
-  const config = ringConfig(receiver.fd, receiver.address);
-  const ring = shim.pacer.newRing(config);
-  const other = shim.pacer.newRing(config);
-  const key = newKey(randomKey(SUITES.aes128));
-  installKey(ring, key, 0);
-  throws(() => installKey(other, key, 0), { errnoName: "EALREADY" });
-  shim.pacer.ringFree(ring);
-  throws(() => installKey(other, key, 0), { errnoName: "EALREADY" });
-  shim.pacer.ringFree(other);
-  shim.protection.freeKey(key);
-  receiver.close();
 });
 
 Deno.test("Pacer repeats its slots on the grid when times run dry, and takes up written ones again", () => {
@@ -402,144 +318,4 @@ Deno.test("Pacer sends a burst's records together, data first come first served"
     ok(plaintexts.slice(40).every((plaintext) => plaintext !== undefined && plaintext[0] === 0));
     free();
   });
-});
-
-Deno.test("Pacer merges rings whose slots fall together, and frees one while others run", () => {
-  withPacer((fd, receiver, stop) => {
-    const others = Array.from({ length: 7 }, () => new Receiver());
-    const receivers = [receiver, ...others];
-    const start = shim.clock.nowNs() + 3e7;
-    const rings = receivers.map(({ address }, i) => {
-      const ring = shim.pacer.newRing(ringConfig(fd, address));
-      const id = newKey(randomKey(SUITES.aes128));
-      installKey(ring, id, 0);
-      publishTimes(ring, start + i * 1000, INTERVAL_NS, 300);
-      return { ring, id };
-    });
-    rings.forEach(({ ring }) => shim.pacer.ringStart(ring));
-    rings.forEach(({ ring }) => waitForSlots(ring, 50));
-    shim.pacer.ringFree(rings[3].ring);
-    shim.protection.freeKey(rings[3].id);
-    rings.splice(3, 1);
-    receivers.splice(3, 1);
-    const from = rings.map(({ ring }) => ringF64(ring, RING.slots));
-    rings.forEach(({ ring }, i) => waitForSlots(ring, from[i] + 50));
-    stop();
-    rings.forEach(({ ring, id }, i) => {
-      const seen = counters(ring);
-      receivers[i].collect(10, seen.records);
-      strictEqual(seen.records + seen.skipped, seen.slots);
-      strictEqual(receivers[i].datagrams.length, seen.records);
-      strictEqual(ringU32(ring, RING.running), 0);
-      shim.pacer.ringFree(ring);
-      shim.protection.freeKey(id);
-    });
-    others.forEach((other) => other.close());
-  });
-});
-
-Deno.test("Pacer.newRing() refuses what cannot be, and gives its memory back", () => {
-  const receiver = new Receiver();
-  const wrong = [
-    { datagramLen: 21 },
-    { datagramLen: 2049 },
-    { hdrLen: 0 },
-    { hdrLen: 33 },
-    { seqOff: 4 },
-    { seqLen: 3 },
-    { burst: 0 },
-    { burst: 65 },
-    { bufCount: 3 },
-    { bufCount: 0 },
-    { timesCount: 1000 },
-    { traceCount: 5 },
-    { intervalNs: NaN },
-    { intervalNs: 0 },
-    { fd: -1 },
-    { bufCount: 2 ** 15 },
-    { timesCount: 2 ** 21 },
-    { traceCount: 2 ** 21 },
-  ];
-  for (const over of wrong) throws(() => shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, over)));
-  for (let i = 0; i < 100; i++) {
-    const ring = shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, { bufCount: 1024 }));
-    shim.pacer.ringFree(ring);
-    throws(() => shim.pacer.ringFree(ring), { errnoName: "EINVAL" });
-  }
-  receiver.close();
-});
-
-Deno.test("Pacer.ringTimes() refuses times that overwrite others, fall, or are none", () => {
-  const receiver = new Receiver();
-  const ring = shim.pacer.newRing(ringConfig(receiver.fd, receiver.address, { timesCount: 8 }));
-  throws(() => shim.pacer.ringStart(ring), { errnoName: "EINVAL" });
-  publishTimes(ring, 1e9, INTERVAL_NS, 6);
-  throws(() => publishTimes(ring, 1e9, INTERVAL_NS, 3), { errnoName: "ENOSPC" });
-  publishTimes(ring, 1e9, INTERVAL_NS, 1);
-  throws(() => publishTimes(ring, 0, 0, 1), { errnoName: "EINVAL" });
-  throws(() => publishTimes(ring, NaN, INTERVAL_NS, 1), { errnoName: "EINVAL" });
-  throws(() => shim.pacer.ringStart(ring), { errnoName: "ESRCH" });
-  strictEqual(ringF64(ring, RING.timesEnd), 7);
-  shim.pacer.ringFree(ring);
-  receiver.close();
-});
-
-Deno.test("Shim.close() refuses a socket that a ring sends on", () => {
-  withPacer((fd, receiver) => {
-    const other = shim.udpOpen(ANY_PORT);
-    const { ring, free } = startRing(other.fd, receiver, 500);
-    throws(() => shim.close(other.fd), { errnoName: "EBUSY" });
-    shim.pacer.ringDest(ring, fd, receiver.address);
-    const slots = ringF64(ring, RING.slots);
-    waitForSlots(ring, slots + 2);
-    shim.close(other.fd);
-    throws(() => shim.close(fd), { errnoName: "EBUSY" });
-    free();
-  });
-});
-
-Deno.test("Pacer.start() runs one thread, states what it got, and can be stopped and started", () => {
-  throws(() => shim.pacer.stop(), { errnoName: "ESRCH" });
-  throws(() => shim.pacer.start({ ...CONFIG, leadNs: NaN }), { errnoName: "EINVAL" });
-  for (const over of [{}, { fifo: false, cpu: "none" as const, calibrateMs: 0, leadNs: 50_000 }]) {
-    shim.pacer.start({ ...CONFIG, ...over });
-    throws(() => shim.pacer.start(CONFIG), { errnoName: "EALREADY" });
-    const state = shim.pacer.state();
-    ok(state.running && state.tid > 0);
-    ok(state.leadNs >= 20_000 && state.leadNs <= CONFIG.leadMaxNs);
-    strictEqual(state.cpu >= 0, over.cpu === undefined);
-    if (over.cpu === "none") ok(state.sharedCpu && state.noFifo && state.leadNs === 50_000);
-    else ok(state.wakeP50Ns <= state.wakeP99Ns && state.wakeP99Ns <= state.wakeP999Ns && state.wakeP50Ns > 0);
-    shim.pacer.stop();
-    strictEqual(shim.pacer.state().running, false);
-  }
-});
-
-Deno.test("Sealing at freeze allocates nothing", () => {
-  withPacer((fd, receiver) => {
-    const { ring, free } = startRing(fd, receiver, 900);
-    waitForSlots(ring, 20);
-    const before = symbols.i405_secret_blocks();
-    waitForSlots(ring, 100);
-    strictEqual(symbols.i405_secret_blocks(), before);
-    free();
-  });
-});
-
-Deno.test("histogramBucket() is i405_hist_bucket, and histogramBucketNs() its inverse", () => {
-  for (let bucket = 0; bucket < HIST_BUCKETS; bucket++) {
-    strictEqual(histogramBucket(histogramBucketNs(bucket)), bucket);
-    if (bucket > 0) strictEqual(histogramBucket(histogramBucketNs(bucket) - 1), bucket - 1);
-    strictEqual(histogramBucket(-histogramBucketNs(bucket)), bucket);
-  }
-  strictEqual(histogramBucket(1e18), HIST_BUCKETS - 1);
-});
-
-Deno.test("histogramQuantile() gives the upper end of the bucket that holds it", () => {
-  const counts = new Uint32Array(HIST_BUCKETS);
-  strictEqual(histogramQuantile(counts, 0.5), 0);
-  for (let ns = 0; ns < 1000; ns++) counts[histogramBucket(ns)]++;
-  strictEqual(histogramQuantile(counts, 0.001), 0);
-  ok(histogramQuantile(counts, 0.5) >= 499 && histogramQuantile(counts, 0.5) < 499 * 1.125);
-  ok(histogramQuantile(counts, 1) >= 999);
 });
