@@ -19,6 +19,7 @@ import { ReceiveEpoch } from "./receive_epoch.ts";
 
 // Chosen here.
 const CONTROLS_MAX = 8;
+const REPEATS_PER_BLOCK = 16;
 const REPLAY_WINDOW_MIN = 4096;
 const REPLAY_WINDOW_NS = 250e6;
 
@@ -148,7 +149,9 @@ export class Session {
     if (nextNumber < this.#options.rekeyRecords || this.#updateAcked) return;
     if (this.#updatePostedAt >= 0 && nextNumber < this.#updateRepeatAt) return;
     if (this.#updatePostedAt < 0) this.#updatePostedAt = nextNumber;
-    this.#updateRepeatAt = this.#nextBlock(nextNumber);
+    // Many times within a block: which slot it rides in, and so which loss hits it, may depend on the queue before it;
+    // that it is acknowledged somewhere within the block does not.
+    this.#updateRepeatAt = nextNumber + Math.ceil(this.#options.rekeyBlock / REPEATS_PER_BLOCK);
     // RFC 9147 §8: KeyUpdate is a handshake message with its own message_seq; update_not_requested, since each
     // side updates by its own count.
     this.#push(
@@ -183,7 +186,7 @@ export class Session {
     this.#controls.length = 0;
   }
 
-  /** The next public count: repetition and change of epoch happen there, whenever within the block the ACK came. */
+  /** The next public count: the epoch changes there, whenever within the block the ACK came. */
   #nextBlock(nextNumber: number): number {
     const { rekeyRecords, rekeyBlock } = this.#options;
     return rekeyRecords + (Math.floor((nextNumber - rekeyRecords) / rekeyBlock) + 1) * rekeyBlock;
