@@ -65,7 +65,7 @@ export function overridesOf(command: Command, settings: Settings): Overrides {
   for (const text of (command.getOptionValue("set") ?? []) as string[]) {
     const at = text.indexOf("=");
     const key = text.slice(0, at).trim();
-    const texts = [...overrides.get(key)?.texts ?? [], text.slice(at + 1)];
+    const texts = [...overrides.get(key)?.texts ?? [], text.slice(at + 1).trim()];
     overrides.set(key, { texts, flag: `--set ${key}` });
   }
   for (const [key, setting] of Object.entries(settings)) {

@@ -121,7 +121,9 @@ export const SERVER_SETTINGS = {
   ...prefixed("server", CRYPTO),
   "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405s" }),
   "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),
-  "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", { default: "1280" }),
+  "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", {
+    default: "what fills packets of 1400 bytes",
+  }),
   "nat.masquerade": setting(kind.boolean, "let clients reach other networks under the server's address", {
     default: "false",
   }),
