@@ -39,6 +39,8 @@ export interface DirectionInput {
   readonly from: "client" | "server";
   readonly intervalNs: number;
   readonly packetLen: number;
+  /** UDP port by which the tunnel's packets are told from others. */
+  readonly serverPort: number;
   /** Frames that came from this end, in order, on the observer's clock. */
   readonly frames: readonly SeenFrame[];
   /** The end's trace, on the end's clock, from its first slot to after the observer's last frame. */
@@ -106,10 +108,14 @@ function packetsOf(input: DirectionInput): Packet[] {
   const packets: Packet[] = [];
   for (const frame of input.frames) {
     const outer = parseOuterPacket(frame.head, frame.len);
-    if (outer === undefined) continue;
+    if (outer === undefined || serverPort(input, outer) !== input.serverPort) continue;
     packets.push({ timeNs: frame.timeNs + input.clockDifferenceNs, len: frame.len, outer });
   }
   return packets;
+}
+
+function serverPort({ from }: DirectionInput, outer: OuterPacket): number {
+  return from === "server" ? outer.sourcePort : outer.destinationPort;
 }
 
 /** A server answers the handshake at once, before its train of slots; its train begins with the first data record. */

@@ -8,7 +8,7 @@ export const INNER = { client: "10.140.5.2", server: "10.140.5.1" } as const;
 /** What both directions are configured to. */
 export const INTERVAL_NS = 1_000_000;
 export const PACKET_LEN = 1400;
-const PORT = 1405;
+export const SERVER_PORT = 1405;
 const UP_WAIT_MS = 30_000;
 
 export interface EndPlan {
@@ -29,7 +29,7 @@ function pacing({ cpu, schedFifo }: EndPlan): string {
 function clientToml(site: Site, plan: EndPlan): string {
   const direction = `interval = "${INTERVAL_NS} ns"\npacket_length = ${PACKET_LEN}\n`;
   return `[tunnel]
-peer = "${OUTER.server}:${PORT}"
+peer = "${OUTER.server}:${SERVER_PORT}"
 name = "demo"
 key_file = "client.key"
 
@@ -48,7 +48,7 @@ slot_trace = "${site.dir}/client.trace"
 
 function serverToml(site: Site, plan: EndPlan, mtu: number | undefined): string {
   return `[server]
-listen = ["${OUTER.server}:${PORT}"]
+listen = ["${OUTER.server}:${SERVER_PORT}"]
 
 [tun]
 name = "i405s"

@@ -16,6 +16,8 @@ const HANDSHAKE_EPOCH_BITS = 2;
 export interface OuterPacket {
   /** All header fields that have to be the same in each packet of one direction, as one line of text. */
   readonly fields: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
   readonly identification: number;
   readonly firstByte: number;
   /** Length field of a record in the unified header; undefined for the hellos, which have another header. */
@@ -33,6 +35,8 @@ export function parseOuterPacket(head: Uint8Array, len: number): OuterPacket | u
   const firstByte = head[payloadAt];
   return {
     fields: fieldsOf(view, head, fragment, len),
+    sourcePort: view.getUint16(20),
+    destinationPort: view.getUint16(22),
     identification: view.getUint16(4),
     firstByte,
     recordLen: isRecord(firstByte) && head.length >= payloadAt + 5

@@ -4,7 +4,7 @@
 import type { Log } from "../status/log.ts";
 import { Child, DemoError, output, sleep } from "./child.ts";
 import { viewDirection } from "./direction.ts";
-import { INTERVAL_NS, PACKET_LEN, readTrace, startEnds, tunMtu } from "./ends.ts";
+import { INTERVAL_NS, PACKET_LEN, readTrace, SERVER_PORT, startEnds, tunMtu } from "./ends.ts";
 import { describeMachine, pacerCpus } from "./machine.ts";
 import { resultPage } from "./page.ts";
 import type { DemoOptions, DemoPorts } from "./ports.ts";
@@ -186,6 +186,7 @@ function compare(evidence: Evidence): DirectionView[] {
       from,
       intervalNs: INTERVAL_NS,
       packetLen: PACKET_LEN,
+      serverPort: SERVER_PORT,
       frames: evidence.seen.frames.filter((frame) =>
         frame.interfaceIndex === interfaceIndex && !frame.outgoing
       ),

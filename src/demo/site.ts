@@ -159,7 +159,16 @@ export class Site {
     await this.#sysctl(end, "net/ipv6/conf/wan/disable_ipv6", "1");
     await this.#linkEnd("observer", near, GATEWAY[end], OUTER[end], HARDWARE[end].wan);
     await this.#linkEnd(end, "wan", OUTER[end], GATEWAY[end], HARDWARE[end].gateway);
-    await this.run(end, "ip", "route", "add", "default", "via", GATEWAY[end]);
+    // No default route: nothing but the tunnel finds its way out of these places.
+    await this.run(
+      end,
+      "ip",
+      "route",
+      "add",
+      OUTER[end === "client" ? "server" : "client"],
+      "via",
+      GATEWAY[end],
+    );
   }
 
   async #linkEnd(

@@ -51,7 +51,8 @@ export class Traffic {
       String(PORT),
     );
     await http.line(/listening/, LISTEN_WAIT_MS);
-    traffic.#hasPing = (await site.output("client", "ping", "-c", "1", "-W", "5", INNER.server)).code === 0;
+    traffic.#hasPing =
+      (await site.output("client", "ping", "-n", "-c", "1", "-W", "5", INNER.server)).code === 0;
     const { equal } = await traffic.#fetch("down", 1);
     if (!equal) throw new DemoError("The tunnel is up, but a byte came through it changed");
     return traffic;
@@ -125,6 +126,7 @@ export class Traffic {
     const { stdout } = await this.#site.output(
       "client",
       "ping",
+      "-n",
       "-i",
       period,
       "-c",

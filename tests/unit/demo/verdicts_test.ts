@@ -92,7 +92,12 @@ Deno.test("judge() catches one packet with another header field", () => {
 
 Deno.test("judge() catches a frame that is not the tunnel's", () => {
   const arp: SeenFrame = { interfaceIndex: 0, timeNs: 0, len: 28, outgoing: false, head: new Uint8Array(28) };
-  assert.deepEqual(broken(changed(makeDirection("client"), (frames) => [...frames, arp])), [NOTHING_ELSE]);
+  const dns = frameAt(0, { len: 60, ports: [40_000, 53] });
+  for (const other of [arp, dns]) {
+    assert.deepEqual(broken(changed(makeDirection("client"), (frames) => [other, ...frames])), [
+      NOTHING_ELSE,
+    ]);
+  }
 });
 
 Deno.test("judge() catches slots that leave 100 µs later while there is data", () => {

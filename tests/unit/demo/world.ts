@@ -9,6 +9,8 @@ import type { TracedSlot } from "../../../src/demo/trace_file.ts";
 
 export const INTERVAL_NS = 1e6;
 export const PACKET_LEN = 1400;
+const SERVER_PORT = 1405;
+const FROM_SERVER = [SERVER_PORT, 40_000] as const;
 export const PHASES: readonly Phase[] = [
   { kind: "idle", fromS: 1, toS: 3 },
   { kind: "busy", fromS: 3, toS: 5 },
@@ -26,6 +28,7 @@ export interface HeadOptions {
   readonly identification?: number;
   readonly firstByte?: number;
   readonly recordLen?: number;
+  readonly ports?: readonly [source: number, destination: number];
 }
 
 /** The first 64 bytes of an outer packet. */
@@ -39,8 +42,9 @@ export function headOf(options: HeadOptions = {}): Uint8Array {
   view.setUint16(6, 0x4000);
   head.set([options.ttl ?? 64, 17], 8);
   head.set([192, 0, 2, 2, 198, 51, 100, 2], 12);
-  view.setUint16(20, 40_000);
-  view.setUint16(22, 1405);
+  const [source, destination] = options.ports ?? [40_000, SERVER_PORT];
+  view.setUint16(20, source);
+  view.setUint16(22, destination);
   view.setUint16(24, len - 20);
   view.setUint16(26, 0x1234);
   head[28] = options.firstByte ?? 0x2f;
@@ -89,6 +93,7 @@ export function makeDirection(from: "client" | "server", seed = 1): DirectionInp
     from,
     intervalNs: INTERVAL_NS,
     packetLen: PACKET_LEN,
+    serverPort: SERVER_PORT,
     frames: from === "server" ? asServer(frames) : frames,
     slots,
     clockDifferenceNs: CLOCK_DIFFERENCE_NS,
@@ -99,10 +104,10 @@ export function makeDirection(from: "client" | "server", seed = 1): DirectionInp
 
 /** A server's train has no hellos in it; its answers to the handshake come before. */
 function asServer(frames: readonly SeenFrame[]): SeenFrame[] {
-  const train = frames.map((frame) => ({ ...frame, head: headOf() }));
+  const train = frames.map((frame) => ({ ...frame, head: headOf({ ports: FROM_SERVER }) }));
   return [
-    frameAt(-CLOCK_DIFFERENCE_NS - 3e6, { firstByte: 0x16, len: 90 }),
-    frameAt(-CLOCK_DIFFERENCE_NS - 1e6, { firstByte: 0x2e, len: 300 }),
+    frameAt(-CLOCK_DIFFERENCE_NS - 3e6, { firstByte: 0x16, len: 90, ports: FROM_SERVER }),
+    frameAt(-CLOCK_DIFFERENCE_NS - 1e6, { firstByte: 0x2e, len: 300, ports: FROM_SERVER }),
     ...train,
   ];
 }
