@@ -1,8 +1,8 @@
-/** The end that the operator asks for: SIGINT or SIGTERM once ends cleanly, twice at once. */
+/** The end that the operator asks for: SIGINT, SIGTERM or SIGHUP once ends cleanly, twice at once. */
 
 import { EXIT } from "./exit.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export interface Stop {
   /** Resolves to the signal's name. */

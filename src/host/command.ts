@@ -52,7 +52,9 @@ async function execute({ program, args, input }: Command): Promise<CommandResult
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable)) throw error;
     throw new HostError(
-      `There is no program ${program}. Install it with: apt-get install -y ${PACKAGES[program]}`,
+      `There is no program ${program}. Install it with: apt-get install -y ${
+        PACKAGES[program]
+      } (or add /usr/sbin to PATH)`,
     );
   }
 }
