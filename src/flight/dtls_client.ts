@@ -15,17 +15,29 @@ import type { ReassembledMessage } from "./reassembly.ts";
 
 export type { DtlsResult, Phase } from "./dtls_endpoint.ts";
 
+/** Before the body of a hello in one fragment. */
+const RECORD_OVERHEAD = PLAINTEXT_HEADER_LEN + HANDSHAKE_HEADER_LEN;
+
 export interface DtlsClientOptions extends TimerOptions {
   readonly key: LongTermKey;
   /** In order of preference. */
   readonly suites: readonly number[];
   readonly groups: readonly number[];
   readonly entropy: Entropy;
-  /** Every datagram has exactly so many bytes, at least DATAGRAM_LEN_MIN (the first hello must fit one, or servers
-   * cannot answer it: about 210 with one suite hash); 0: no padding, for foreign peers. */
+  /** Every datagram has exactly so many bytes; at least `datagramLenMin`. 0: no padding, for foreign peers. */
   readonly datagramLen: number;
   /** Groups that the first hello has a share of already; our servers ask for one in any case. */
   readonly shareGroups?: readonly number[];
+}
+
+/** Bytes that a datagram must have for the first hello to fit: a fragmented one cannot be answered without state
+ * (RFC 9147 §5.1). */
+export function datagramLenMin(options: Omit<DtlsClientOptions, "datagramLen">): number {
+  const machine = machineOf(options, 1);
+  machine.start();
+  const [{ body }] = machine.takeMessages();
+  machine.wipe();
+  return RECORD_OVERHEAD + body.length;
 }
 
 export class DtlsClient extends DtlsEndpoint {
@@ -35,9 +47,16 @@ export class DtlsClient extends DtlsEndpoint {
   readonly #options: DtlsClientOptions;
   #refusal: string | undefined;
 
+  /** Throws RangeError for a datagramLen that the first hello does not fit. */
   constructor(options: DtlsClientOptions) {
     super(options.entropy, options, 0, options.datagramLen);
     this.#options = options;
+    const lenMin = options.datagramLen > 0 ? datagramLenMin(options) : 0;
+    if (options.datagramLen < lenMin) {
+      throw new RangeError(
+        `Cannot use datagrams of ${options.datagramLen} bytes: a ClientHello needs ${lenMin}`,
+      );
+    }
     this.machine = this.#newMachine();
   }
 
@@ -131,10 +150,7 @@ export class DtlsClient extends DtlsEndpoint {
   }
 
   #newMachine(): ClientHandshake {
-    const { suites, groups, entropy, shareGroups, datagramLen, key } = this.#options;
-    const offers = pskOffers(key, "dtls", suites, entropy);
-    const helloUnit = Math.max(0, datagramLen - PLAINTEXT_HEADER_LEN - HANDSHAKE_HEADER_LEN);
-    return new ClientHandshake({ protocol: "dtls", suites, groups, entropy, offers, shareGroups, helloUnit });
+    return machineOf(this.#options, Math.max(0, this.#options.datagramLen - RECORD_OVERHEAD));
   }
 
   /** Wipes everything, the result's secrets included. */
@@ -143,4 +159,10 @@ export class DtlsClient extends DtlsEndpoint {
     wipe(this.result?.clientSecret, this.result?.serverSecret, this.result?.exporterSecret);
     this.result = undefined;
   }
+}
+
+function machineOf(options: Omit<DtlsClientOptions, "datagramLen">, helloUnit: number): ClientHandshake {
+  const { suites, groups, entropy, shareGroups, key } = options;
+  const offers = pskOffers(key, "dtls", suites, entropy);
+  return new ClientHandshake({ protocol: "dtls", suites, groups, entropy, offers, shareGroups, helloUnit });
 }

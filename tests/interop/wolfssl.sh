@@ -7,7 +7,14 @@ set -euo pipefail
 crate_version=5.3.0
 dir=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/i405-peers/wolfssl}
 
-if [[ -x $dir/client && -x $dir/server ]]; then
+options=(
+  -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=no -DWOLFSSL_EXAMPLES=no -DWOLFSSL_CRYPT_TESTS=no
+  -DWOLFSSL_DTLS=yes -DWOLFSSL_DTLS13=yes -DWOLFSSL_DTLS_CID=yes -DWOLFSSL_PSK=yes -DWOLFSSL_CURVE25519=yes
+  "-DCMAKE_C_FLAGS=-DWOLFSSL_SEND_HRR_COOKIE -DWOLFSSL_EARLY_DATA"
+)
+recipe="$crate_version ${options[*]}"
+
+if [[ -x $dir/client && -x $dir/server && $(cat "$dir/recipe" 2> /dev/null) == "$recipe" ]]; then
   echo "$dir"
   exit 0
 fi
@@ -25,11 +32,7 @@ run cargo add "wolfssl-sys@=$crate_version"
 run cargo vendor vendor
 source=$work/vendor/wolfssl-sys/wolfssl-src
 
-options=(
-  -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=no -DWOLFSSL_EXAMPLES=no -DWOLFSSL_CRYPT_TESTS=no
-  -DWOLFSSL_DTLS=yes -DWOLFSSL_DTLS13=yes -DWOLFSSL_DTLS_CID=yes -DWOLFSSL_PSK=yes
-)
-run cmake -S "$source" -B build "${options[@]}" -DCMAKE_C_FLAGS="-DWOLFSSL_SEND_HRR_COOKIE -DWOLFSSL_EARLY_DATA"
+run cmake -S "$source" -B build "${options[@]}"
 run cmake --build build -j"$(nproc)"
 
 # The examples find their root by this file's name; with a PSK they read no certificate.
@@ -40,4 +43,5 @@ for role in client server; do
     build/libwolfssl.a -lm -lpthread -o "$role.new"
   mv "$role.new" "$dir/$role"
 done
+echo "$recipe" > "$dir/recipe"
 echo "$dir"

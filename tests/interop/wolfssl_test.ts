@@ -1,0 +1,194 @@
+/** DTLS 1.3 with wolfSSL's own client and server, over UDP on the loopback: handshake and a line each way in epoch 3.
+ *
+ *   DtlsClient ── 127.0.0.1 ── wolfSSL server          wolfSSL client ── 127.0.0.1 ── HelloGate, DtlsServer
+ */
+import assert from "node:assert/strict";
+import { DtlsClient, type DtlsClientOptions, type DtlsResult } from "../../src/flight/dtls_client.ts";
+import { DtlsServer, type DtlsServerOptions } from "../../src/flight/dtls_server.ts";
+import { HelloGate } from "../../src/flight/hello_gate.ts";
+import { PskDirectory } from "../../src/handshake/psk_directory.ts";
+import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
+import {
+  CLIENT_LINE,
+  Epoch3,
+  findPeer,
+  freePort,
+  Loopback,
+  nowNs,
+  PEER_CLIENT_KEY,
+  PEER_KEY,
+  type PeerRun,
+  runPeer,
+  SERVER_LINE,
+  SUITE_NAMES,
+} from "./wolfssl_peer.ts";
+
+const entropy = { fill: (out: Uint8Array) => void crypto.getRandomValues(out as Uint8Array<ArrayBuffer>) };
+const found = await findPeer();
+const dir = "dir" in found ? found.dir : "";
+const why = "missing" in found ? ` (skipped: ${found.missing})` : "";
+
+function interop(name: string, run: () => Promise<void>): void {
+  Deno.test({ name: name + why, ignore: why !== "", fn: run });
+}
+
+/** Keeps an endpoint's datagrams going out and its timer running. */
+class Drive {
+  #timer: number | undefined;
+  readonly #endpoint: DtlsClient | DtlsServer;
+  readonly #send: (datagram: Uint8Array) => void;
+
+  constructor(endpoint: DtlsClient | DtlsServer, send: (datagram: Uint8Array) => void) {
+    this.#endpoint = endpoint;
+    this.#send = send;
+  }
+
+  turn(): void {
+    for (let out = this.#endpoint.nextDatagram(); out !== undefined; out = this.#endpoint.nextDatagram()) {
+      this.#send(out);
+    }
+    clearTimeout(this.#timer);
+    const nextNs = this.#endpoint.nextTimeoutNs();
+    if (nextNs === Infinity) return;
+    this.#timer = setTimeout(() => {
+      this.#endpoint.handleTimeout(nowNs());
+      this.turn();
+    }, Math.max(0, (nextNs - nowNs()) / 1e6));
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+interface Outcome {
+  readonly peer: PeerRun;
+  readonly result: DtlsResult | undefined;
+  readonly phase: string;
+  readonly lines: readonly string[];
+}
+
+/** Our server; wolfSSL's client connects, says its line and expects the answer. */
+async function serve(
+  options: Partial<DtlsServerOptions>,
+  args: readonly string[],
+  loses?: (index: number) => boolean,
+): Promise<Outcome> {
+  const directory = new PskDirectory("dtls", [PEER_CLIENT_KEY]);
+  const all: DtlsServerOptions = {
+    secret: crypto.getRandomValues(new Uint8Array(32)),
+    suites: [0x1301, 0x1303],
+    groups: [0x1d, 0x17],
+    entropy,
+    lookup: (identity, hash) => directory.lookup(identity, hash),
+    timeoutNs: 200e6,
+    ...options,
+  };
+  const gate = new HelloGate(all);
+  const socket = await Loopback.open(loses);
+  const lines: string[] = [];
+  let server: DtlsServer | undefined;
+  let drive: Drive | undefined;
+  let epoch3: Epoch3 | undefined;
+  socket.onDatagram((datagram, from) => {
+    const address = new TextEncoder().encode(`${from.address}:${from.port}`);
+    if (datagram[0] === CONTENT_TYPE.handshake) {
+      const verdict = gate.respond(datagram, address, nowNs());
+      if (verdict.kind === "reply") socket.send(verdict.datagram, from.port);
+      if (verdict.kind === "pass" && server === undefined) {
+        server = new DtlsServer(all, address);
+        server.start(nowNs());
+        drive = new Drive(server, (out) => socket.send(out, from.port));
+      }
+    }
+    server?.receive(datagram, nowNs());
+    drive?.turn();
+    if (server?.result === undefined) return;
+    epoch3 ??= new Epoch3(server.result, "server");
+    for (const { contentType, text } of epoch3.open(datagram)) {
+      if (contentType !== CONTENT_TYPE.applicationData) continue;
+      lines.push(text);
+      socket.send(epoch3.line(SERVER_LINE), from.port);
+    }
+  });
+  const peer = await runPeer(dir, "client", ["-h", "127.0.0.1", "-p", String(socket.port), ...args]);
+  drive?.stop();
+  await socket.close();
+  return { peer, result: server?.result, phase: server?.phase ?? "hello", lines };
+}
+
+/** Our client; connects to wolfSSL's server, says a line and waits for the answer. */
+async function connect(
+  options: Partial<DtlsClientOptions>,
+  args: readonly string[],
+  loses?: (index: number) => boolean,
+): Promise<Outcome> {
+  const port = await freePort();
+  const running = runPeer(dir, "server", ["-p", String(port), ...args]);
+  const socket = await Loopback.open(loses);
+  const client = new DtlsClient({
+    key: PEER_KEY,
+    suites: [0x1301, 0x1303],
+    groups: [0x1d, 0x17],
+    entropy,
+    datagramLen: 0,
+    timeoutNs: 200e6,
+    ...options,
+  });
+  const lines: string[] = [];
+  let epoch3: Epoch3 | undefined;
+  const drive = new Drive(client, (out) => socket.send(out, port));
+  socket.onDatagram((datagram) => {
+    client.receive(datagram, nowNs());
+    drive.turn();
+    if (client.result === undefined) return;
+    if (epoch3 === undefined) {
+      epoch3 = new Epoch3(client.result, "client");
+      socket.send(epoch3.line(CLIENT_LINE), port);
+    }
+    for (const { contentType, text } of epoch3.open(datagram)) {
+      client.noteAuthenticRecord();
+      if (contentType !== CONTENT_TYPE.applicationData) continue;
+      lines.push(text);
+      socket.send(epoch3.closeNotify(), port);
+    }
+  });
+  client.start(nowNs());
+  drive.turn();
+  const peer = await running;
+  drive.stop();
+  await socket.close();
+  return { peer, result: client.result, phase: client.phase, lines };
+}
+
+for (const [suite, suiteName] of SUITE_NAMES) {
+  for (const [group, groupName] of [[0x1d, "x25519"], [0x17, "secp256r1"]] as const) {
+    // A plain identity stands for SHA-256 (RFC 8446 §4.2.11), so that there is no suite with SHA-384 here.
+    if (suite === 0x1302) continue;
+    interop(`DtlsServer serves a wolfSSL client: ${suiteName}, ${groupName}`, async () => {
+      const { peer, result, phase, lines } = await serve({ suites: [suite], groups: [group] }, [
+        "-l",
+        suiteName,
+      ]);
+      assert.equal(peer.code, 0, peer.output);
+      assert.equal(phase, "connected", peer.output);
+      assert.equal(result!.suite.id, suite);
+      assert.equal(result!.group, group);
+      assert.deepEqual(lines.map((line) => line.slice(0, CLIENT_LINE.length)), [CLIENT_LINE]);
+      assert.ok(peer.output.includes(SERVER_LINE), peer.output);
+    });
+
+    interop(`DtlsClient connects to a wolfSSL server: ${suiteName}, ${groupName}`, async () => {
+      const { peer, result, phase, lines } = await connect({ suites: [suite], groups: [group] }, [
+        "-l",
+        suiteName,
+      ]);
+      assert.equal(phase, "connected", peer.output);
+      assert.equal(result!.suite.id, suite);
+      assert.equal(result!.group, group);
+      assert.deepEqual(lines.map((line) => line.slice(0, SERVER_LINE.length)), [SERVER_LINE]);
+      assert.ok(peer.output.includes(CLIENT_LINE), peer.output);
+      assert.equal(peer.code, 0, peer.output);
+    });
+  }
+}
