@@ -20,10 +20,11 @@ const LIBC_SYMBOLS = {
 let found: string | undefined;
 
 /** The path to open the shim by: `I405_SHIM` if set, else build/libi405.so beside the project. In a compiled program
- * that file is a part of the executable; it is loaded from sealed memory, so nothing is written to a disk.
+ * that file is a part of the executable and the variable says nothing, since an executable with capabilities must not
+ * load what its caller names; it is loaded from sealed memory, so nothing is written to a disk.
  * Call this once, in the main thread, and tell the path to the Workers: another copy would be another arena. */
 export function shimPath(): string {
-  found ??= Deno.env.get("I405_SHIM") ?? (Deno.build.standalone ? inMemory(LIBRARY) : LIBRARY);
+  found ??= Deno.build.standalone ? inMemory(LIBRARY) : Deno.env.get("I405_SHIM") ?? LIBRARY;
   return found;
 }
 

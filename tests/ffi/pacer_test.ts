@@ -283,6 +283,32 @@ Deno.test("Pacer loses no slot to the ICMP errors of a closed port", () => {
   });
 });
 
+Deno.test("Pacer loses no slot on a connected socket, where an ICMP error takes a send's place", () => {
+  const libc = Deno.dlopen("libc.so.6", {
+    // int connect(int fd, const struct sockaddr *address, socklen_t len);
+    connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  });
+  withPacer((fd, _receiver, stop) => {
+    const closed = shim.udpOpen(ANY_PORT);
+    shim.close(closed.fd);
+    const { ip, port } = closed.address;
+    const address = Uint8Array.of(2, 0, port >>> 8, port & 0xff, ...ip, ...new Uint8Array(8));
+    strictEqual(libc.symbols.connect(fd, address, address.length), 0);
+    const ring = shim.pacer.newRing(ringConfig(fd, { ip: new Uint8Array(0), port: 0 }));
+    const id = newKey(randomKey(SUITES.aes128));
+    installKey(ring, id, 0);
+    publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, 500);
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 200);
+    stop();
+    strictEqual(ringF64(ring, RING.sendErrors), 0);
+    strictEqual(ringF64(ring, RING.records) + ringF64(ring, RING.skipped), ringF64(ring, RING.slots));
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+  libc.close();
+});
+
 Deno.test("Pacer counts what the kernel refuses", () => {
   withPacer((fd, receiver, stop) => {
     const nowhere = { ip: Uint8Array.of(255, 255, 255, 255), port: 9 }; // no SO_BROADCAST: EACCES
