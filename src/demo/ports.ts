@@ -13,6 +13,8 @@ export interface DemoPorts {
 }
 
 export interface DemoOptions {
+  /** Of this program, for the report. */
+  readonly version: string;
   /** Print the result as JSON instead of words. */
   readonly json?: boolean;
   /** Where the page goes; ./demo.html unless given. */

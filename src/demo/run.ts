@@ -44,7 +44,7 @@ export async function runDemo(options: DemoOptions, log: Log, ports: () => DemoP
     if (code === EXIT.interrupted) log.warn("interrupted");
   } catch (error) {
     if (!(error instanceof DemoError)) throw error;
-    log.error(error.message);
+    for (const line of error.message.split("\n")) log.error(line);
   } finally {
     if (options.keep) await keepDirectory(site, log);
     for (const message of await site.close()) log.warn("could not be taken away", { message });
@@ -101,7 +101,7 @@ async function demonstrate(site: Site, options: DemoOptions, log: Log, ports: De
   const directions = compare(evidence);
   const promises = judge(evidence.user, directions);
   const result: DemoResult = {
-    version: "0.1.0",
+    version: options.version,
     date: new Date(evidence.startMs).toISOString(),
     machine: describeMachine(ports),
     withRoot,

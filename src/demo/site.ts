@@ -76,7 +76,7 @@ export class Site {
 
   /** Starts this program in a place with other arguments. It ends with the site at the latest. */
   startSelf(name: string, place: Place, ...args: string[]): Child {
-    this.#assertOpen();
+    this.assertOpen();
     const child = new Child(name, this.#within(place, [...this.#self, ...args]));
     this.#undo.push(() => child.stop());
     return child;
@@ -84,7 +84,7 @@ export class Site {
 
   /** Writes a file into the directory, readable by the owner alone. Returns its path. */
   async file(name: string, text: string): Promise<string> {
-    this.#assertOpen();
+    this.assertOpen();
     const path = `${this.dir}/${name}`;
     await this.#track(() => Deno.writeTextFile(path, text, { mode: 0o600 }));
     return path;
@@ -109,13 +109,14 @@ export class Site {
     }
   }
 
-  #assertOpen(): void {
+  /** Throws DemoError once `close` has begun. */
+  assertOpen(): void {
     if (this.#closing !== undefined) throw new DemoError("The demonstration is being taken down");
   }
 
   /** Counts `work` as under way, so that taking down waits for it. */
   #track<T>(work: () => Promise<T>): Promise<T> {
-    this.#assertOpen();
+    this.assertOpen();
     const promise = work();
     this.#pending.add(promise);
     const forget = () => this.#pending.delete(promise);

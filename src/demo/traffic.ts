@@ -76,6 +76,7 @@ export class Traffic {
     const sinceS = () => (Date.now() - startMs) / 1e3;
     for (let i = 0; i < 2 * pairs; i++) {
       const kind = i % 2 === 0 ? "idle" : "busy";
+      this.#site.assertOpen();
       report(`${kind} (${i + 1} of ${2 * pairs})`);
       const fromS = sinceS();
       await (kind === "idle" ? sleep(eachS * 1e3) : this.#busy(eachS));

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { openShim, shimPath } from "../../../ffi/mod.ts";
 import { stderrLog } from "../../status/log.ts";
+import { VERSION } from "../version.ts";
 
 const EXAMPLES = `
 Examples:
@@ -38,7 +39,7 @@ export function addDemo(program: Command, exit: (code: number) => void): void {
     .addHelpText("after", EXAMPLES)
     .action(async (options: Options) => {
       const { runDemo } = await import("../../demo/mod.ts");
-      exit(await runDemo(options, stderrLog("info", "plain"), ports));
+      exit(await runDemo({ ...options, version: VERSION }, stderrLog("info", "plain"), ports));
     });
   program.command("demo-child", { hidden: true }).argument("<part...>").allowUnknownOption().helpOption(false)
     .action(async (part: string[]) => {
