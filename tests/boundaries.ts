@@ -42,7 +42,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/cli": [
     ...["base", "ports", "wire", "crypto", "handshake", "config", "tunnel", "host", "status"],
     ...["demo", "audit", "doctor"],
-  ].map((name) => `src/${name}`).concat("ffi"),
+  ].map((name) => `src/${name}`).concat("ffi", "deno.json"),
   "ffi": ["src/base", "src/ports"],
   "mod.ts": ["src/cli"],
 };

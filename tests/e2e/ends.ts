@@ -147,7 +147,7 @@ function clientTables(lab: Lab, options: EndsOptions): Record<string, Table> {
       peer: options.peer ?? `${SERVER}:${PORT}`,
       mode: "tun",
       name: "laptop",
-      key_file: "laptop.key",
+      key_file: "client.key",
     },
     up: DIRECTION,
     down: DIRECTION,

@@ -132,6 +132,16 @@ export class Program {
     return this.#status!;
   }
 
+  /** Sends `signal` and throws, with the last lines, unless the program then ends with code 0. */
+  async stopCleanly(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    const { code } = await this.stop(signal);
+    if (code !== 0) {
+      throw new Error(
+        `${this.#name} ended with ${code} after ${signal}:\n${this.lines.slice(-40).join("\n")}`,
+      );
+    }
+  }
+
   /** Waits for the end by itself, killing after `timeoutMs`. */
   async ended(timeoutMs = 30_000): Promise<Deno.CommandStatus> {
     const timer = setTimeout(() => this.signal("SIGKILL"), timeoutMs);

@@ -24,7 +24,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await ends.startServer();
     await ends.answers(INNER_SERVER);
     assert.ok(ends.client.running);
-    await ends.client.stop();
+    await ends.client.stopCleanly();
     const up = readPcap(await finish());
     assertUniform(up, PACKET_LEN);
     assertPacketsAreSlots(up, await ends.clientTrace());
@@ -72,7 +72,7 @@ Deno.test({ name: "a client whose address changes is followed, its slots go on",
      ip route replace default via 10.61.1.1 src ${CLIENT_MOVED}`,
   );
   await ends.answers(INNER_SERVER);
-  await ends.client.stop();
+  await ends.client.stopCleanly();
   const seen = readPcap(await finish());
   assert.ok(sentBy(seen, CLIENT_MOVED).length > 0);
   assertUniform(sentBy(seen, CLIENT), PACKET_LEN);

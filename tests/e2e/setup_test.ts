@@ -34,7 +34,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     });
     await ends.answers(INNER_SERVER);
     assert.notEqual(await hostState(lab, "client"), before.client);
-    for (const program of [ends.client, ends.server]) assert.equal((await program.stop(signal)).code, 0);
+    for (const program of [ends.client, ends.server]) await program.stopCleanly(signal);
     assert.equal(await hostState(lab, "client"), before.client);
     assert.equal(await hostState(lab, "server"), before.server);
   });
@@ -78,7 +78,7 @@ Deno.test({ name: "a client on a device of `tun add` runs without root", ignore 
   ends.client = lab.start("client", [...AS_NOBODY, binary, "client", "client.toml"]);
   await ends.up();
   await ends.answers(INNER_SERVER);
-  assert.equal((await ends.client.stop()).code, 0);
+  await ends.client.stopCleanly();
   await lab.must("client", [binary, "tun", "remove", "--name", "i405u"]);
 });
 

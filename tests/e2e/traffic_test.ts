@@ -92,8 +92,7 @@ Deno.test({
     `TCP: ${sent.bytes} up, ${received.bytes} down`,
   );
   assert.ok(datagrams.bytes > 500_000, `UDP: ${datagrams.bytes}`);
-  const { code } = await ends.client.stop("SIGTERM");
-  assert.equal(code, 0);
+  await ends.client.stopCleanly();
   const seen = readPcap(await finish());
   const up = sentBy(seen, CLIENT);
   assertPacketsAreSlots(up, await ends.clientTrace());
