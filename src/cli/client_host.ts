@@ -74,18 +74,17 @@ export class ClientHost {
         routes: welcome.routes,
         gsoMaxLen: Math.min(gsoMaxLen, 65_536),
       };
-      await this.#changes.apply(await tunChange(this.#run, setup));
+      this.#warn(await this.#changes.apply(await tunChange(this.#run, setup)));
       if (tun.defaultRoute && !this.#routed) {
         this.#routed = true;
-        await this.#changes.apply(
-          await defaultRouteChange(this.#run, {
-            tunName: tun.name,
-            peers: [peer.ip],
-            ipv4: addresses.some(({ ip }) => ip.length === 4),
-            ipv6: addresses.some(({ ip }) => ip.length === 16),
-            lockdown: tun.lockdown,
-          }),
-        );
+        const change = await defaultRouteChange(this.#run, {
+          tunName: tun.name,
+          peers: [peer.ip],
+          ipv4: addresses.some(({ ip }) => ip.length === 4),
+          ipv6: addresses.some(({ ip }) => ip.length === 16),
+          lockdown: tun.lockdown,
+        });
+        this.#warn(await this.#changes.apply(change));
       }
       return true;
     } catch (error) {
@@ -99,6 +98,10 @@ export class ClientHost {
     for (const line of await this.#changes.undoAll()) this.#log.warn("could not undo", { what: line });
     if (this.#tunFd >= 0) this.#shim.close(this.#tunFd);
     this.#tunFd = -1;
+  }
+
+  #warn(failed: readonly string[]): void {
+    for (const line of failed) this.#log.warn("the TUN device is not quite as wanted", { what: line });
   }
 
   async #refused(error: HostError, addresses: readonly string[]): Promise<void> {

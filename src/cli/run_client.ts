@@ -62,7 +62,7 @@ export async function runClient(
     const socket = shim.udpOpen(any);
     const runtime = new Runtime(shim, shimPath, log);
     const code = await runTunnel(config, shim, log, stop, path, host, runtime, tunFd, socket.fd);
-    shim.close(socket.fd);
+    runtime.close(socket.fd);
     return code;
   } finally {
     await host.undo();
@@ -135,8 +135,9 @@ async function runTunnel(
     },
   );
   const why = await Promise.race([stop.asked, runtime.ended]);
-  await status.close();
   await runtime.stop();
+  await status.close(); // after the last slot, so that the trace is whole
+  runtime.freeRings();
   key.fill(0);
   config.key.wipe();
   if (stop.signal === undefined) {

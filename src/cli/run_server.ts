@@ -4,14 +4,15 @@
 import { randomBytes } from "node:crypto";
 import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
-import type { Log } from "../status/log.ts";
+import { LimitedLog } from "../status/limited_log.ts";
+import type { Log, LogFields, LogLevel } from "../status/log.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
 import { parseClientParameters } from "../wire/inner_control.ts";
 import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl, textOf } from "../tunnel/server_control.ts";
-import { EXIT } from "./exit.ts";
+import { EXIT, OperatorError } from "./exit.ts";
 import { endpointText, innerMtuOf, intervalText, outerOverhead } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { ServerHost } from "./server_host.ts";
@@ -38,7 +39,9 @@ export async function runServer(
   const host = new ServerHost(config, shim, log);
   const sockets: { fd: number; text: string }[] = [];
   try {
-    if (config.listen.length > SOCKETS_MAX) throw new RangeError("A server listens on two addresses at most");
+    if (config.listen.length > SOCKETS_MAX) {
+      throw new OperatorError("A server listens on two addresses at most; shorten server.listen");
+    }
     for (const address of config.listen) {
       const { fd, address: bound } = host.openSocket(address);
       sockets.push({ fd, text: endpointText(bound) });
@@ -56,7 +59,6 @@ export async function runServer(
     return await runTunnel(config, shim, shimPath, log, stop, sockets.map(({ fd }) => fd), tunFd, mtu);
   } finally {
     await host.undo();
-    for (const { fd } of sockets) shim.close(fd);
   }
 }
 
@@ -74,7 +76,7 @@ async function runTunnel(
   const policy = policyOf(config);
   const cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
   const keys = config.clients.map(({ key }) => ({ key: key.bytes() }));
-  const peers = new Peers(config);
+  const peers = new Peers(config, log);
   const control = new ServerControl(
     { ...policy, keys, secret: cookieSecret, entropy: shim.entropy },
     {
@@ -83,7 +85,7 @@ async function runTunnel(
         runtime.order(order, ...bytes);
       },
       send: sender(shim, udpFds),
-      log: (level, message, fields) => peers.note(level, message, fields, log),
+      log: (level, message, fields) => peers.note(level, message, fields),
       clientName: (index) => config.clients[index].name,
     },
   );
@@ -122,11 +124,12 @@ async function runTunnel(
       datagramMaxLen: DATAGRAM_LEN_MAX,
     },
     control,
-    (event) => peers.event(event, runtime, log),
+    (event) => peers.event(event, runtime),
   );
   const why = await Promise.race([stop.asked, runtime.ended]);
-  await status.close();
   await runtime.stop();
+  await status.close(); // after the last slot, so that the trace is whole
+  runtime.freeRings();
   for (const { key } of keys) key.fill(0);
   for (const { key } of config.clients) key.wipe();
   if (stop.signal === undefined) {
@@ -161,8 +164,12 @@ interface PeerState {
 /** What the server says of its clients, and when it says it. */
 class Peers {
   readonly #states: PeerState[];
+  readonly #log: Log;
+  readonly #limited: LimitedLog;
 
-  constructor(config: ServerConfig) {
+  constructor(config: ServerConfig, log: Log) {
+    this.#log = log;
+    this.#limited = new LimitedLog(log);
     this.#states = config.clients.map(({ name }, index) => ({
       index,
       name,
@@ -185,36 +192,33 @@ class Peers {
     state.reconnects++;
   }
 
-  note(
-    level: "error" | "warn" | "info" | "debug",
-    message: string,
-    fields: Record<string, unknown> | undefined,
-    log: Log,
-  ) {
-    const state = this.#states.find(({ name }) => name === fields?.client);
-    if (state !== undefined && message === "handshake done") {
-      state.suite = String(fields?.suite);
-      state.group = String(fields?.group);
+  /** Lines of the handshakes; those that anybody can cause are limited. */
+  note(level: LogLevel, message: string, fields: LogFields = {}): void {
+    const state = this.#states.find(({ name }) => name === fields.client);
+    if (state === undefined || message !== "handshake done") {
+      return this.#limited.log(level, message, message, fields);
     }
-    log.log(level, message, fields);
+    state.suite = String(fields.suite);
+    state.group = String(fields.group);
+    this.#log.log(level, message, fields);
   }
 
-  event(event: WorkerEvent, runtime: Runtime, log: Log): void {
-    if (event.type === "notice") return log.log(event.level, event.text);
-    if (event.type === "parameters") return this.#parameters(event.client, event.body, event.note, log);
+  event(event: WorkerEvent, runtime: Runtime): void {
+    if (event.type === "notice") return this.#log.log(event.level, event.text);
+    if (event.type === "parameters") return this.#parameters(event.client, event.body, event.note);
     if (event.type !== "closed") return;
     runtime.rings.delete(event.client);
     const state = this.#states[event.client];
     state.state = "away";
-    log.info("client gone", { client: state.name, reason: event.reason });
+    this.#log.info("client gone", { client: state.name, reason: event.reason });
   }
 
-  #parameters(index: number, body: Uint8Array, note: string, log: Log): void {
+  #parameters(index: number, body: Uint8Array, note: string): void {
     const wish = parseClientParameters(body);
     const state = this.#states[index];
     if (wish === undefined) return;
     state.state = "up";
-    log.info("client up", {
+    this.#log.info("client up", {
       client: state.name,
       from: state.address,
       down_interval: intervalText(wish.s2cIntervalNs),

@@ -2,6 +2,7 @@
  * handshakes. */
 
 import type { Shim } from "../../ffi/mod.ts";
+import { ShimError } from "../../ffi/mod.ts";
 import type { Log } from "../status/log.ts";
 import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
 import { Mailbox } from "../tunnel/mailbox.ts";
@@ -97,11 +98,28 @@ export class Runtime {
     this.order({ type: "stop" });
     let timer: number | undefined;
     const timeout = new Promise<string>((resolve) =>
-      timer = setTimeout(() => resolve("timeout"), STOP_WAIT_MS)
+      timer = setTimeout(() => resolve("the data thread did not end in time"), STOP_WAIT_MS)
     );
-    await Promise.race([this.ended, timeout]);
+    const reason = await Promise.race([this.ended, timeout]);
     clearTimeout(timer);
+    if (reason !== "") this.#log.warn("not ended cleanly", { reason });
     this.#worker.terminate();
+  }
+
+  /** Closes a file that rings may have used; the system does it at exit where that is refused. */
+  close(fd: number): void {
+    try {
+      this.#shim.close(fd);
+    } catch (error) {
+      if (!(error instanceof ShimError)) throw error;
+      this.#log.debug("a file stays open until exit", { reason: error.message });
+    }
+  }
+
+  /** Gives the rings back, after `stop` and when nobody reads them any more; only then their sockets can be closed. */
+  freeRings(): void {
+    for (const { ring } of this.rings.values()) this.#shim.pacer.ringFree(ring);
+    this.rings.clear();
   }
 
   #event(event: WorkerEvent): void {
@@ -110,6 +128,7 @@ export class Runtime {
     if (event.type === "stopped") return this.#end("");
     if (event.type === "ready") {
       this.pacer = event.pacer;
+      if (!event.pacer.sharedCpu) this.#shim.threadSetup(0, event.pacer.cpu); // the pacer's CPU is its own
       this.#reportPacer(event.pacer);
     } else {
       Atomics.sub(new Int32Array(this.#eventsInFlight), 0, 1);

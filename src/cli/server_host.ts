@@ -47,7 +47,9 @@ export class ServerHost {
       this.#log.info("removed what an earlier run has left", { what: line });
     }
     const setup = { name: tun.name, addresses: tun.addresses, mtu, routes: routesToClients(this.#config) };
-    await this.#changes.apply(await tunChange(this.#run, setup));
+    for (const line of await this.#changes.apply(await tunChange(this.#run, setup))) {
+      this.#log.warn("the TUN device is not quite as wanted", { what: line });
+    }
     if (!nat.masquerade) return;
     const networks = tun.addresses.map(networkOf);
     await this.#changes.apply(await masqueradeChange(this.#run, tun.name, networks));

@@ -216,9 +216,9 @@ export class ClientPlane extends DataPlane {
     this.tell({ type: "silent", client: 0, sinceMs: silentNs / 1e6 });
   }
 
+  /** The ring stays as it is: its last slots are read when the pacer has stopped, and then the process ends. */
   #stop(): void {
     this.stopped = true;
-    this.#peer.closeTrain();
     this.#peer.closeSessions();
   }
 }

@@ -353,8 +353,7 @@ export class ServerPlane extends DataPlane {
     for (const [key, until] of this.#handshaking) if (until <= this.nowNs) this.#handshaking.delete(key);
     this.countFraming(this.#peers);
     if (this.nowNs < this.#closingAtNs) return;
-    this.stopped = true;
-    for (const peer of this.#peers) peer?.closeTrain();
+    this.stopped = true; // the rings stay: their last slots are read when the pacer has stopped
     for (const peer of this.#peers) peer?.closeSessions();
   }
 

@@ -24,10 +24,12 @@ export function addClient(program: Command, exit: (code: number) => void): void 
     .addHelpText("after", EXAMPLES);
   addSettingFlags(command, CLIENT_SETTINGS);
   command.action(async (file: string | undefined) => {
+    const path = shimPath();
+    const shim = openShim(path);
+    shim.setDumpable(false); // before the first key is read: no core dump, no debugger of the same user
     const config = loadClientConfig(file, overridesOf(command, CLIENT_SETTINGS));
     const log = stderrLog(config.log.level, config.log.format);
     const { runClient } = await import("../run_client.ts");
-    const path = shimPath();
-    exit(await runClient(config, openShim(path), path, log, untilSignal()));
+    exit(await runClient(config, shim, path, log, untilSignal()));
   });
 }

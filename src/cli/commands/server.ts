@@ -26,10 +26,12 @@ export function addServer(program: Command, exit: (code: number) => void): void 
     .addHelpText("after", EXAMPLES);
   addSettingFlags(command, SERVER_SETTINGS);
   command.action(async (file: string) => {
+    const path = shimPath();
+    const shim = openShim(path);
+    shim.setDumpable(false); // before the first key is read: no core dump, no debugger of the same user
     const config = loadServerConfig(file, overridesOf(command, SERVER_SETTINGS));
     const log = stderrLog(config.log.level, config.log.format);
     const { runServer } = await import("../run_server.ts");
-    const path = shimPath();
-    exit(await runServer(config, openShim(path), path, log, untilSignal()));
+    exit(await runServer(config, shim, path, log, untilSignal()));
   });
 }
