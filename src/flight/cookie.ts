@@ -20,6 +20,8 @@ export type CookieFault = "malformed cookie" | "old cookie" | "forged cookie";
 /** Makes and checks cookies. All holders of one secret and one clock understand each other's. */
 export class CookieJar {
   readonly #secret: Uint8Array;
+  #key: Uint8Array | undefined;
+  #keyPeriod = 0;
 
   /** `secret`: at least 16 random bytes, kept by reference. */
   constructor(secret: Uint8Array) {
@@ -72,12 +74,12 @@ export class CookieJar {
 
   /** A key for each period: what leaks or is guessed of one serves no other. */
   #mac(body: Uint8Array, address: Uint8Array, period: number): Uint8Array {
-    const key = hmacOf(
-      "sha256",
-      this.#secret,
-      concat(encoder.encode("i405 cookie"), u16(period >>> 16, period & 0xffff)),
-    );
-    return hmacOf("sha256", key, concat(vector8(address), body)).slice(0, MAC_LEN);
+    if (this.#key === undefined || this.#keyPeriod !== period) {
+      const label = concat(encoder.encode("i405 cookie"), u16(period >>> 16, period & 0xffff));
+      this.#key = hmacOf("sha256", this.#secret, label);
+      this.#keyPeriod = period;
+    }
+    return hmacOf("sha256", this.#key, concat(vector8(address), body)).slice(0, MAC_LEN);
   }
 }
 

@@ -11,10 +11,13 @@ import { ALERT, alertName } from "../wire/alert.ts";
 import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
 import { HANDSHAKE_HEADER_LEN } from "../wire/handshake_header.ts";
 import { DtlsEndpoint, type DtlsResult, type TimerOptions } from "./dtls_endpoint.ts";
+import { DATAGRAM_LEN_MAX } from "./filler.ts";
 import type { ReassembledMessage } from "./reassembly.ts";
 
 export type { DtlsResult, Phase } from "./dtls_endpoint.ts";
 
+// Chosen here.
+const SILENT_TIMEOUTS_MAX = 3;
 /** Before the body of a hello in one fragment. */
 const RECORD_OVERHEAD = PLAINTEXT_HEADER_LEN + HANDSHAKE_HEADER_LEN;
 
@@ -46,11 +49,17 @@ export class DtlsClient extends DtlsEndpoint {
   protected machine: ClientHandshake;
   readonly #options: DtlsClientOptions;
   #refusal: string | undefined;
+  #silentTimeouts = 0;
 
   /** Throws RangeError for a datagramLen that the first hello does not fit. */
   constructor(options: DtlsClientOptions) {
     super(options.entropy, options, 0, options.datagramLen);
     this.#options = options;
+    if (options.datagramLen > DATAGRAM_LEN_MAX) {
+      throw new RangeError(
+        `Cannot use datagrams of ${options.datagramLen} bytes: at most ${DATAGRAM_LEN_MAX}`,
+      );
+    }
     const lenMin = options.datagramLen > 0 ? datagramLenMin(options) : 0;
     if (options.datagramLen < lenMin) {
       throw new RangeError(
@@ -73,6 +82,7 @@ export class DtlsClient extends DtlsEndpoint {
     this.machine = this.#newMachine();
     this.result = undefined;
     this.#refusal = undefined;
+    this.#silentTimeouts = 0;
     this.start(nowNs);
   }
 
@@ -134,8 +144,10 @@ export class DtlsClient extends DtlsEndpoint {
   protected timedOut(nowNs: number): void {
     // RFC 9147 §5.1: illegal_parameter may mean that the cookie is too old. If it is a lie, nothing is lost.
     if (this.phase === "cookie" && this.lastAlert === ALERT.illegalParameter) this.restart(nowNs);
-    else if (this.phase === "flight") this.sendAck(); // RFC 9147 §7.1: part of the flight is there
-    else this.resend(nowNs);
+    else if (this.phase !== "flight") this.resend(nowNs);
+    // A ServerHello that nothing authentic follows may be anybody's.
+    else if (!this.hasOpened && ++this.#silentTimeouts === SILENT_TIMEOUTS_MAX) this.restart(nowNs);
+    else this.sendAck(); // RFC 9147 §7.1: part of the flight is there
   }
 
   protected repeated(epoch: number, nowNs: number): void {

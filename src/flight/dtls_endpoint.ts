@@ -25,6 +25,8 @@ const TIMEOUT_NS = 400e6;
 const TIMEOUT_MAX_NS = 6e9;
 const OUTBOX_MAX = 64;
 const ACK_NUMBERS_KEPT = 32;
+/** Fragments read of one record in the clear: no sender has a reason for more, and anybody can send it. */
+const PLAINTEXT_FRAGMENTS_MAX = 8;
 /** Bytes of a datagram to a foreign peer, at most: fits every path with an MTU of 1280. */
 const FOREIGN_DATAGRAM_LEN = 1200;
 
@@ -88,6 +90,7 @@ export abstract class DtlsEndpoint {
   #rtoNs: number;
   #flightSentNs = -Infinity;
   #outbox: Uint8Array[] = [];
+  #opened = false;
   #sendKeys: EpochKeys | undefined;
   #receiveKeys: EpochKeys | undefined;
   /** Records of the peer's current flight, for ACKs. */
@@ -152,6 +155,7 @@ export abstract class DtlsEndpoint {
     this.lastAlert = undefined;
     this.#rtoNs = this.#timeoutNs;
     this.#outbox = [];
+    this.#opened = false;
     this.clearReceived();
   }
 
@@ -203,8 +207,9 @@ export abstract class DtlsEndpoint {
     this.#post(keys.seal(CONTENT_TYPE.ack, emitAck(numbers), this.packing.exact ? this.packing.limit : 0));
   }
 
-  protected get hasKeys(): boolean {
-    return this.#sendKeys !== undefined;
+  /** Whether an authentic record of epoch 2 came. */
+  protected get hasOpened(): boolean {
+    return this.#opened;
   }
 
   protected stopTimer(): void {
@@ -259,6 +264,7 @@ export abstract class DtlsEndpoint {
       this.drops.unopened++;
       return;
     }
+    this.#opened = true;
     const { contentType, content, epoch, sequenceNumber } = opened;
     if (contentType === CONTENT_TYPE.handshake) {
       this.#handshakeRecord(content, { epoch, sequenceNumber }, datagramLen, nowNs);
@@ -275,15 +281,21 @@ export abstract class DtlsEndpoint {
   #handshakeRecord(content: Uint8Array, number: RecordNumber, datagramLen: number, nowNs: number): void {
     let isRepeated = false;
     let off = 0;
-    while (off < content.length) {
-      const header = parseHandshakeHeader(content, off);
+    for (let count = 0; off < content.length; count++) {
+      const isTooMany = number.epoch === 0 && count === PLAINTEXT_FRAGMENTS_MAX;
+      const header = isTooMany ? undefined : parseHandshakeHeader(content, off);
       if (header === undefined) {
         this.drops.malformed++;
         break;
       }
       const start = off + HANDSHAKE_HEADER_LEN;
       off = start + header.fragmentLen;
-      const fate = this.reassembly.add(header, content.subarray(start, off), number.epoch);
+      // Nothing new belongs to a handshake that is over, whoever sends it.
+      const isOver = (this.phase === "connected" || this.phase === "finished") &&
+        header.messageSeq >= this.reassembly.next;
+      const fate = isOver
+        ? "dropped"
+        : this.reassembly.add(header, content.subarray(start, off), number.epoch);
       if (fate === "dropped") this.drops.unplaced++;
       else if (fate === "old") isRepeated = true;
       else this.#noteReceived(number, nowNs);

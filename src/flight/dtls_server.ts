@@ -11,6 +11,7 @@ import { EXTENSION, findExtension, parseCookie, parseOfferedPsks } from "../wire
 import { HANDSHAKE_TYPE } from "../wire/handshake_header.ts";
 import { CookieJar } from "./cookie.ts";
 import { DtlsEndpoint, type DtlsResult, packingOf, type TimerOptions } from "./dtls_endpoint.ts";
+import { canMatch } from "./filler.ts";
 import type { ReassembledMessage } from "./reassembly.ts";
 
 export type { DtlsResult, Phase } from "./dtls_endpoint.ts";
@@ -103,7 +104,8 @@ export class DtlsServer extends DtlsEndpoint {
     const retry = new CookieJar(this.#options.secret).check(cookie, this.#address, nowNs, echo);
     if (typeof retry === "string") return false;
     // A client that pads has datagrams of one length, and gets such.
-    const isPadded = findExtension(hello.extensions, EXTENSION.padding) !== undefined;
+    const isPadded = canMatch(datagramLen) &&
+      findExtension(hello.extensions, EXTENSION.padding) !== undefined;
     this.packing = packingOf(isPadded ? datagramLen : 0);
     this.plaintextNumber = this.peerPlaintextNumber; // the HelloRetryRequest had the number of the first hello
     const { suites, groups, entropy, lookup, version0 } = this.#options;

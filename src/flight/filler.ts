@@ -6,6 +6,11 @@ import { CIPHERTEXT_LEN_MIN, emitUnifiedHeader, UnifiedHeader } from "../wire/dt
 
 const HEADER_LEN = 5;
 export const FILLER_LEN_MIN = HEADER_LEN + CIPHERTEXT_LEN_MIN;
+// Chosen here.
+/** Shorter datagrams hold no handshake, longer ones come from nobody who pads: a peer's datagram of another length is
+ * answered without padding. */
+export const DATAGRAM_LEN_MIN = 100;
+export const DATAGRAM_LEN_MAX = 9216;
 
 /** A record of epoch 2 in form only, `len` bytes in all: random bytes that no key opens. Receivers drop what they cannot
  * open silently, RFC 9147 §4.5.2. */
@@ -21,6 +26,11 @@ export function filler(len: number, entropy: Entropy): Uint8Array {
   header.bodyLen = len - HEADER_LEN;
   emitUnifiedHeader(header, new Uint8Array(0), out);
   return out;
+}
+
+/** Whether answers of a peer's datagram length can be made. */
+export function canMatch(datagramLen: number): boolean {
+  return datagramLen >= DATAGRAM_LEN_MIN && datagramLen <= DATAGRAM_LEN_MAX;
 }
 
 /** Whether `rest` bytes of a datagram can be filled. */

@@ -25,13 +25,16 @@ import {
   parseHandshakeHeader,
 } from "../wire/handshake_header.ts";
 import { CookieJar } from "./cookie.ts";
-import { canFill, filler, FILLER_LEN_MIN } from "./filler.ts";
+import { TokenBucket } from "./token_bucket.ts";
+import { canFill, canMatch, filler, FILLER_LEN_MIN } from "./filler.ts";
 
 // Set by a standard.
 /** RFC 9147 §5.1 leaves the number open; RFC 9000 §8.1 has the same three. */
 const AMPLIFICATION_MAX = 3;
 // Chosen here.
 const ALERTS_PER_SECOND = 10;
+/** Hellos looked at in a second: each costs some hashes, and the thread that does it has data to carry. */
+const HELLOS_PER_SECOND = 2000;
 
 export interface HelloGateOptions {
   /** Of the cookies; the same as the DtlsServer's. */
@@ -56,8 +59,8 @@ export class HelloGate {
   readonly #policy: Policy;
   readonly #jar: CookieJar;
   readonly #header = new PlaintextHeader();
-  #alertTokens = ALERTS_PER_SECOND;
-  #alertTokensAtNs = 0;
+  readonly #alerts = new TokenBucket(ALERTS_PER_SECOND);
+  readonly #hellos = new TokenBucket(HELLOS_PER_SECOND);
 
   constructor(options: HelloGateOptions) {
     this.#options = options;
@@ -76,6 +79,7 @@ export class HelloGate {
     if (header === undefined || header.type !== HANDSHAKE_TYPE.clientHello) return drop("not a hello");
     const body = content.subarray(HANDSHAKE_HEADER_LEN, HANDSHAKE_HEADER_LEN + header.fragmentLen);
     if (header.fragmentOffset > 0) return { kind: "continuation" };
+    if (!this.#hellos.take(nowNs)) return drop("too many hellos");
     // RFC 9147 §5.2: message_seq is 0 in the first hello and 1 in the second.
     if (header.messageSeq > 1) return drop("malformed hello");
     if (header.fragmentLen < header.len) {
@@ -111,7 +115,7 @@ export class HelloGate {
     if (cookie === undefined || header.messageSeq !== 1) return drop("malformed hello");
     const state = this.#jar.check(cookie, addressKey, nowNs);
     if (typeof state !== "string") return { kind: "pass" };
-    if (!this.#takeAlertToken(nowNs)) return drop(state);
+    if (!this.#alerts.take(nowNs)) return drop(state);
     // RFC 9147 §5.1: an invalid cookie is answered by illegal_parameter.
     const alert = plaintextRecord(
       CONTENT_TYPE.alert,
@@ -133,7 +137,8 @@ export class HelloGate {
     if ("alert" in checked) return drop(checked.reason);
     const state = { ...retryStateOf("dtls", body, checked), sessionId: this.#echo(checked) };
     // A client that pads has datagrams of one length, and gets its answer in one of the same length.
-    const isPadded = findExtension(checked.hello.extensions, EXTENSION.padding) !== undefined;
+    const isPadded = canMatch(datagram.length) &&
+      findExtension(checked.hello.extensions, EXTENSION.padding) !== undefined;
     const plain = this.#retry(state, addressKey, nowNs, 0);
     if (!isPadded) {
       return plain.length <= AMPLIFICATION_MAX * datagram.length
@@ -165,16 +170,9 @@ export class HelloGate {
   /** `record`, as long as `len` if that can be done. */
   #fill(record: Uint8Array, len: number): Uint8Array {
     const rest = len - record.length;
-    return rest < FILLER_LEN_MIN ? record : concat(record, filler(rest, this.#options.entropy));
-  }
-
-  #takeAlertToken(nowNs: number): boolean {
-    const added = (nowNs - this.#alertTokensAtNs) / 1e9 * ALERTS_PER_SECOND;
-    this.#alertTokens = Math.min(ALERTS_PER_SECOND, this.#alertTokens + Math.max(0, added));
-    this.#alertTokensAtNs = nowNs;
-    if (this.#alertTokens < 1) return false;
-    this.#alertTokens--;
-    return true;
+    return rest < FILLER_LEN_MIN || !canMatch(len)
+      ? record
+      : concat(record, filler(rest, this.#options.entropy));
   }
 }
 

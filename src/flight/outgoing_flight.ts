@@ -8,14 +8,12 @@ import { CONTENT_TYPE } from "../wire/content_type.ts";
 import type { RecordNumber } from "../wire/dtls_ack.ts";
 import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
 import { emitHandshakeFragment, HANDSHAKE_HEADER_LEN } from "../wire/handshake_header.ts";
-import { filler, FILLER_LEN_MIN } from "./filler.ts";
+import { canMatch, filler, FILLER_LEN_MIN } from "./filler.ts";
 
 // Chosen here.
 /** Rather a new datagram than a shorter piece, unless it is the last. */
 const PIECE_LEN_MIN = 16;
 const SENT_MAX = 256;
-/** Bytes of a datagram below which the handshake does not work. */
-export const DATAGRAM_LEN_MIN = 100;
 
 export interface FlightMessage {
   readonly epoch: HandshakeEpoch;
@@ -86,7 +84,7 @@ export class OutgoingFlight {
   }
 
   #plan(packing: Packing): Piece[][] {
-    assert(packing.limit >= DATAGRAM_LEN_MIN, "a datagram holds a record");
+    assert(canMatch(packing.limit), "a datagram holds a record");
     const datagrams: Piece[][] = [];
     let room = 0;
     for (const message of this.#messages) {

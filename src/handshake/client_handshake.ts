@@ -120,6 +120,7 @@ export class ClientHandshake {
   wipe(): void {
     wipe(this.handshakeSecrets?.client, this.handshakeSecrets?.server);
     this.#wipeOffers();
+    for (const share of this.#shares) share.wipe();
     this.#schedule?.wipe();
   }
 

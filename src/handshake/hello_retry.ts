@@ -71,7 +71,9 @@ const CHANGEABLE: readonly number[] = [
 /** 16 bytes over everything in a ClientHello that must be the same in the second one: RFC 8446 §4.1.2. */
 export function unchangingDigest(protocol: Protocol, hello: ClientHello): Uint8Array {
   // Their order means nothing (RFC 8446 §4.2), and some clients change it.
-  const fixed = hello.extensions.filter(({ type }) => !CHANGEABLE.includes(type)).sort((a, b) => a.type - b.type);
+  const fixed = hello.extensions.filter(({ type }) => !CHANGEABLE.includes(type)).sort((a, b) =>
+    a.type - b.type
+  );
   const bytes = concat(
     u16(hello.legacyVersion),
     hello.random,

@@ -58,7 +58,10 @@ export function hashOfIdentity(identity: Uint8Array, protocol: Protocol): HashNa
   return isSha384 ? "sha384" : "sha256";
 }
 
+const NO_KEY = new Uint8Array(32);
+
 interface Entry {
+  readonly index: number;
   readonly key: Uint8Array;
   readonly identityKey: Uint8Array;
   readonly plainIdentity: Uint8Array | undefined;
@@ -72,7 +75,8 @@ export class PskDirectory {
   /** The index of a client in the list is its clientIndex. */
   constructor(protocol: Protocol, clients: readonly LongTermKey[]) {
     this.#protocol = protocol;
-    this.#entries = clients.map(({ key, plainIdentity }) => ({
+    this.#entries = clients.map(({ key, plainIdentity }, index) => ({
+      index,
       key,
       identityKey: identityKeyOf(key),
       plainIdentity,
@@ -84,16 +88,18 @@ export class PskDirectory {
     const imported = parseImportedIdentity(identity);
     const isForThis = imported !== undefined && imported.context.length === 0 &&
       imported.targetProtocol === TARGET_PROTOCOL[this.#protocol] && imported.targetKdf === TARGET_KDF[hash];
-    let found: PskCandidate | undefined;
-    this.#entries.forEach(({ key, identityKey, plainIdentity }, clientIndex) => {
-      if (plainIdentity !== undefined) {
-        if (hash === "sha256" && equalsConstantTime(plainIdentity, identity)) {
-          found ??= { psk: key.slice(), binder: "external", clientIndex };
-        }
-      } else if (isForThis && identityMatches(identityKey, imported.externalIdentity)) {
-        found ??= { psk: importPsk(key, imported)!, binder: "imported", clientIndex };
-      }
+    let owner: Entry | undefined;
+    this.#entries.forEach((entry) => {
+      const { identityKey, plainIdentity } = entry;
+      const matches = plainIdentity !== undefined
+        ? hash === "sha256" && equalsConstantTime(plainIdentity, identity)
+        : isForThis && identityMatches(identityKey, imported.externalIdentity);
+      if (matches) owner ??= entry;
     });
-    return found;
+    const key = owner?.key ?? NO_KEY;
+    const isImported = isForThis && owner?.plainIdentity === undefined;
+    const psk = isImported ? importPsk(key, imported)! : key.slice(); // also for nobody: the same work
+    if (owner === undefined) return undefined;
+    return { psk, binder: isImported ? "imported" : "external", clientIndex: owner.index };
   }
 }
