@@ -1,0 +1,52 @@
+/** Every benchmark, one after the other: `deno task bench`. Results go to bench/results/. `--quick` runs each with tiny
+ * parameters, to see that it works; its figures mean nothing and are not kept. */
+
+const FOLDER = new URL("./", import.meta.url).pathname;
+const RESULTS = `${FOLDER}results`;
+
+interface Bench {
+  readonly name: string;
+  readonly script: string;
+  readonly quick: readonly string[];
+  readonly full: readonly string[];
+}
+
+const BENCHES: readonly Bench[] = [
+  {
+    name: "record protection",
+    script: "micro/protection.ts",
+    quick: ["--count", "64"],
+    full: ["--json", `${RESULTS}/protection.json`],
+  },
+  { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
+  {
+    name: "pacing",
+    script: "pacing/main.ts",
+    quick: ["--seconds", "0.2"],
+    full: ["--json", `${RESULTS}/pacing.json`],
+  },
+  {
+    name: "tunnel",
+    script: "tunnel/main.ts",
+    quick: ["--seconds", "1", "--runs", "1", "--intervals", "1000"],
+    full: ["--out", RESULTS],
+  },
+];
+
+async function run(bench: Bench, quick: boolean): Promise<boolean> {
+  console.log(`\n=== ${bench.name}`);
+  const args = ["run", "-A", `${FOLDER}${bench.script}`, ...(quick ? bench.quick : bench.full)];
+  const { success } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn().status;
+  if (!success) console.log(`${bench.script} failed`);
+  return success;
+}
+
+const quick = Deno.args.includes("--quick");
+const only = Deno.args.filter((arg) => !arg.startsWith("--"));
+if (!quick) await Deno.mkdir(RESULTS, { recursive: true });
+let failed = 0;
+for (const bench of BENCHES) {
+  if (only.length > 0 && !only.includes(bench.name.split(" ")[0])) continue;
+  if (!await run(bench, quick)) failed++;
+}
+Deno.exit(failed === 0 ? 0 : 1);
