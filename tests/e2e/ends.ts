@@ -89,17 +89,10 @@ export class Ends {
     return ends;
   }
 
-  /** Starts the server and waits until it is bound. */
-  async startServer(program = i405Path()): Promise<void> {
-    this.server = this.#lab.start("server", [program, "server", "server.toml"]);
-    await until(
-      async () => {
-        const bound = await this.#lab.must("server", ["ss", "-Huln", `sport = :${PORT}`]);
-        if (!this.server.running) throw new Error(`the server ended:\n${this.server.lines.join("\n")}`);
-        return bound.trim() === "" ? undefined : true;
-      },
-      () => `the server does not listen:\n${this.server.lines.join("\n")}`,
-    );
+  /** Starts the server and waits until it is bound and its device is set up. */
+  async startServer(): Promise<void> {
+    this.server = this.#lab.start("server", [i405Path(), "server", "server.toml"]);
+    await this.server.waitFor(/server started/);
   }
 
   startClient(): void {

@@ -67,9 +67,9 @@ Deno.test({ name: "a client whose address changes is followed, its slots go on",
   await ends.answers(INNER_SERVER);
   await lab.shell(
     "client",
-    `ip address add ${CLIENT_MOVED}/24 dev wan
-     ip address delete ${CLIENT}/24 dev wan
-     ip route replace default via 10.61.1.1 src ${CLIENT_MOVED}`,
+    `ip address delete ${CLIENT}/24 dev wan
+     ip address add ${CLIENT_MOVED}/24 dev wan
+     ip route replace default via 10.61.1.1`,
   );
   await ends.answers(INNER_SERVER);
   await ends.client.stopCleanly();
