@@ -6,9 +6,10 @@ const LINES_KEPT_MAX = 400;
 /** Something that the machine refused: a command that failed, a program that ended or did not start. */
 export class DemoError extends Error {}
 
-/** Runs a command to its end. Returns its standard output; throws DemoError with all that it said when it fails. */
-export async function runCommand(command: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await output(command);
+/** Runs a command to its end, or until `abort`. Returns its standard output; throws DemoError with all that it said
+ * when it fails. */
+export async function runCommand(command: readonly string[], abort?: AbortSignal): Promise<string> {
+  const { code, stdout, stderr } = await output(command, abort);
   if (code === 0) return stdout;
   throw new DemoError(`\`${command.join(" ")}\` ended with ${code}: ${(stderr + stdout).trim()}`);
 }
@@ -16,6 +17,7 @@ export async function runCommand(command: readonly string[]): Promise<string> {
 /** The same, but whatever happens is the caller's to judge; 127 when there is no such program. */
 export async function output(
   command: readonly string[],
+  abort?: AbortSignal,
 ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
   try {
     const done = await new Deno.Command(command[0], {
@@ -23,6 +25,7 @@ export async function output(
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
+      signal: abort,
     }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     return { code: done.code, stdout: text(done.stdout), stderr: text(done.stderr) };
@@ -39,14 +42,14 @@ export class Child {
   /** The last lines of standard output and error. */
   readonly lines: string[] = [];
   readonly ended: Promise<Deno.CommandStatus>;
-  readonly #name: string;
+  readonly name: string;
   readonly #process: Deno.ChildProcess;
   readonly #waiting = new Set<() => void>();
   #running = true;
   #stopping: Promise<Deno.CommandStatus> | undefined;
 
   constructor(name: string, command: readonly string[]) {
-    this.#name = name;
+    this.name = name;
     this.#process = new Deno.Command(command[0], {
       args: command.slice(1),
       stdin: "piped",
@@ -75,7 +78,7 @@ export class Child {
       const leftMs = deadline - Date.now();
       if (!this.#running || leftMs <= 0) {
         throw new DemoError(
-          `The ${this.#name} ${
+          `The ${this.name} ${
             this.#running ? "is not ready in time" : "ended"
           }. Its last lines:\n${this.tail()}`,
         );
@@ -140,6 +143,16 @@ export class Child {
     }
     if (rest !== "") this.lines.push(rest);
   }
+}
+
+/** Settles as `work` does, but throws DemoError as soon as one of `children` ends. */
+export async function whileRunning<T>(children: readonly Child[], work: Promise<T>): Promise<T> {
+  const failed = children.map(async (child) => {
+    await child.ended;
+    throw new DemoError(`The ${child.name} ended before its time. Its last lines:\n${child.tail()}`);
+  });
+  for (const promise of failed) promise.catch(() => {/* Ends come when the work is done, too. */});
+  return await Promise.race([work, ...failed]);
 }
 
 /** Ends when `ms` have passed. */

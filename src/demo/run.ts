@@ -2,7 +2,7 @@
  * ended and read · 6 judged, printed, drawn · whatever happens, everything taken away. */
 
 import type { Log } from "../status/log.ts";
-import { Child, DemoError, output, sleep } from "./child.ts";
+import { type Child, DemoError, output, sleep, whileRunning } from "./child.ts";
 import { viewDirection } from "./direction.ts";
 import { INTERVAL_NS, PACKET_LEN, readTrace, SERVER_PORT, startEnds, tunMtu } from "./ends.ts";
 import { describeMachine, pacerCpus } from "./machine.ts";
@@ -95,6 +95,8 @@ interface Evidence {
 }
 
 async function demonstrate(site: Site, options: DemoOptions, log: Log, ports: DemoPorts): Promise<number> {
+  const out = options.out ?? "demo.html";
+  await assertFolder(out);
   const seconds = Math.max(SECONDS_MIN, options.seconds ?? SECONDS_DEFAULT);
   const withRoot = Deno.env.get(WITHOUT_ROOT) === undefined;
   const evidence = await gather(site, seconds, withRoot, log, ports);
@@ -112,10 +114,27 @@ async function demonstrate(site: Site, options: DemoOptions, log: Log, ports: De
     promises,
     holds: promises.every((promise) => promise.holds),
   };
-  const out = options.out ?? "demo.html";
-  await Deno.writeTextFile(out, resultPage(result));
+  await writePage(out, resultPage(result));
   console.log(options.json ? JSON.stringify(result) : `${resultText(result)}\nThe same with plots: ${out}`);
   return result.holds ? EXIT.holds : EXIT.broken;
+}
+
+/** Before anything is made: a page that cannot be written at the end would be a pity. */
+async function assertFolder(path: string): Promise<void> {
+  const folder = path.includes("/") ? path.slice(0, path.lastIndexOf("/") + 1) : ".";
+  const found = await Deno.stat(folder).catch(() => undefined);
+  if (found?.isDirectory !== true) {
+    throw new DemoError(`Cannot write ${path}: there is no folder ${folder}; choose another with --out FILE`);
+  }
+}
+
+async function writePage(path: string, page: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(path, page);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DemoError(`Cannot write ${path}: ${reason}; choose another place with --out FILE`);
+  }
 }
 
 async function gather(
@@ -138,8 +157,11 @@ async function gather(
   const traffic = await Traffic.open(site, await tunMtu(site));
   await sleep(WARM_UP_MS);
   const startMs = Date.now();
-  await traffic.pingAlone();
-  const phases = await traffic.alternate(PAIRS, seconds, startMs, (text) => log.info(text));
+  const report = (text: string) => log.info(text);
+  const phases = await whileRunning(
+    [observer, ends.server, ends.client],
+    traffic.pingAlone().then(() => traffic.alternate(PAIRS, seconds, startMs, report)),
+  );
   await sleep(AFTER_MS);
   await endWell("observer", observer);
   await sleep(AFTER_MS); // the ends' traces go beyond what the observer saw

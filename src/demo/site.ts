@@ -33,6 +33,7 @@ export class Site {
   readonly #self: readonly string[];
   readonly #undo: (() => Promise<unknown>)[] = [];
   readonly #pending = new Set<Promise<unknown>>();
+  readonly #abort = new AbortController();
   #closing: Promise<void> | undefined;
 
   private constructor(dir: string, name: string, self: readonly string[]) {
@@ -61,12 +62,12 @@ export class Site {
 
   /** Runs a command in a place. */
   run(place: Place, ...command: string[]): Promise<string> {
-    return this.#track(() => runCommand(this.#within(place, command)));
+    return this.#track(() => runCommand(this.#within(place, command), this.#abort.signal));
   }
 
   /** Runs a command in a place, whatever comes of it. */
   output(place: Place, ...command: string[]): ReturnType<typeof output> {
-    return this.#track(() => output(this.#within(place, command)));
+    return this.#track(() => output(this.#within(place, command), this.#abort.signal));
   }
 
   /** Runs this program in a place with other arguments. */
@@ -99,6 +100,7 @@ export class Site {
   }
 
   async #takeDown(failed: string[]): Promise<void> {
+    this.#abort.abort();
     await Promise.allSettled([...this.#pending]);
     for (const undo of this.#undo.reverse()) {
       try {
