@@ -135,22 +135,13 @@ export class Lab implements AsyncDisposable {
     return path;
   }
 
-  /** Starts capturing UDP at a device of the router (or elsewhere) and returns how to end that. */
-  async capture(device: string, filter: string, place: Place = "router"): Promise<() => Promise<Uint8Array>> {
-    const path = `${this.dir}/${place}-${device}-${this.#programs.length}.pcap`;
-    const options = [
-      "--time-stamp-precision=nano",
-      "--immediate-mode",
-      "-U",
-      "-s",
-      "128",
-      "-B",
-      "16384",
-      "-n",
-      "-Z",
-      "root",
-    ];
-    const tcpdump = this.start(place, ["tcpdump", ...options, "-i", device, "-w", path, filter]);
+  /** Starts capturing at a device of the router and returns how to end that. Of each frame `snapLen` bytes are kept. */
+  async capture(device: string, filter: string, snapLen = 128): Promise<() => Promise<Uint8Array>> {
+    const path = `${this.dir}/${device}-${this.#programs.length}.pcap`;
+    const options = `--time-stamp-precision=nano --immediate-mode -U -s ${snapLen} -B 16384 -n -Z root`.split(
+      " ",
+    );
+    const tcpdump = this.start("router", ["tcpdump", ...options, "-i", device, "-w", path, filter]);
     await tcpdump.waitFor(/listening on/);
     return async () => {
       await tcpdump.stop("SIGINT");
