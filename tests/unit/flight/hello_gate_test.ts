@@ -7,7 +7,7 @@ import { type GateVerdict, HelloGate } from "../../../src/flight/hello_gate.ts";
 import { buildClientHello } from "../../../src/handshake/client_hello_builder.ts";
 import { pskOffers } from "../../../src/handshake/psk_directory.ts";
 import { plaintextRecord, splitDatagram } from "../../../src/record/handshake_records.ts";
-import { parseClientHello } from "../../../src/wire/client_hello.ts";
+import { emitClientHello, parseClientHello } from "../../../src/wire/client_hello.ts";
 import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
 import { emitHandshakeFragment, emitHandshakeMessage } from "../../../src/wire/handshake_header.ts";
 import { isRetryRandom, parseServerHello } from "../../../src/wire/server_hello.ts";
@@ -206,4 +206,27 @@ Deno.test("CookieJar.check() gives back what CookieJar.make() put in", () => {
       assert.equal(jar.check(cookie, ADDRESS, 95 * SECOND), "old cookie");
     }
   }
+});
+
+Deno.test("HelloGate.respond() echoes a session id to version 0 peers alone", () => {
+  const policy = { protocol: "dtls", suites: [0x1301], groups: [0x17] } as const;
+  const plain = (identity: Uint8Array) =>
+    pskOffers({ key: KEY, plainIdentity: identity }, "dtls", [0x1301], testEntropy(1));
+  const echoOf = (identity: Uint8Array, version0: boolean) => {
+    const parts = { policy, random: new Uint8Array(32), shares: [], cookie: undefined, unit: 0 };
+    const hello = parseClientHello(
+      "dtls",
+      buildClientHello({ ...parts, offers: plain(identity) }, undefined),
+    )!;
+    const body = emitClientHello("dtls", { ...hello, sessionId: new Uint8Array(32).fill(6) });
+    const options = { secret: SECRET, entropy: testEntropy(1), suites: SUITES, groups: GROUPS, version0 };
+    const datagram = plaintextRecord(22, 0, emitHandshakeMessage(1, 0, body));
+    const [record] = splitDatagram(replyOf(new HelloGate(options).respond(datagram, ADDRESS, 0)));
+    assert.ok(record.kind === "plaintext");
+    return parseServerHello(record.content.subarray(12))!.sessionIdEcho.length;
+  };
+  const [empty, named] = [new Uint8Array(0), Uint8Array.of(1)];
+  assert.equal(echoOf(empty, true), 32);
+  assert.equal(echoOf(named, true), 0);
+  assert.equal(echoOf(empty, false), 0);
 });
