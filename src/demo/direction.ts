@@ -229,11 +229,16 @@ function plotsOf(
       Math.round(count / RATE_BIN_S),
     ]),
     dataShare: data.map((count, bin) => [binStart(bin), planned[bin] === 0 ? 0 : count / planned[bin]]),
-    deviation: record((kind) => distributionPoints(deviations[kind], PLOT_POINTS)),
+    deviation: record((kind) => rounded(distributionPoints(deviations[kind], PLOT_POINTS))),
     intervals: record((kind) =>
-      histogramPoints(intervalsUs(input, kind, train), 0, 2 * intervalUs, INTERVAL_BINS)
+      rounded(histogramPoints(intervalsUs(input, kind, train), 0, 2 * intervalUs, INTERVAL_BINS))
     ),
   };
+}
+
+/** x to a nanosecond, y to a millionth: no plot shows more. */
+function rounded(points: readonly (readonly [number, number])[]): [number, number][] {
+  return points.map(([x, y]) => [Number(x.toFixed(3)), Number(y.toFixed(6))]);
 }
 
 const binStart = (bin: number) => Number((bin * RATE_BIN_S).toFixed(3));

@@ -3,7 +3,7 @@
 import { type Band, escapeMarkup, plotSvg } from "../status/svg.ts";
 import { PAGE_STYLE } from "./page_style.ts";
 import type { DemoResult, DirectionView } from "./result.ts";
-import { classRows, fixed, transferCells, tripCells } from "./text.ts";
+import { classRows, fixed, skippedLines, transferCells, tripCells } from "./text.ts";
 import { alikeText } from "./verdicts.ts";
 
 /** A complete document. */
@@ -30,16 +30,17 @@ ${footer(result)}
 `;
 }
 
-function header({ holds, promises, withRoot }: DemoResult): string {
+function header({ holds, promises, directions, withRoot }: DemoResult): string {
   const broken = promises.filter((promise) => !promise.holds).length;
   return `<header>
 <p class="brand">i405 demo</p>
-<h1>${holds ? "Idle and busy look the same" : "A promise is broken"}</h1>
+<h1>${holds ? "Every promise held" : "A promise is broken"}</h1>
 <p class="lead">A tunnel was idle and busy in turn while a third party watched every packet of its outer link. ${
     holds
-      ? "What the user did is in no count, no length and no header field that was seen."
+      ? "One length, one set of header fields, and a packet for every slot that was not skipped."
       : `${broken} of ${promises.length} promises did not hold; they are marked below.`
   }</p>
+${skippedLines(directions).map((line) => `<p class="note">${escapeMarkup(line)}</p>`).join("")}
 ${
     withRoot
       ? ""

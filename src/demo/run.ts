@@ -101,7 +101,7 @@ async function demonstrate(site: Site, options: DemoOptions, log: Log, ports: De
   const withRoot = Deno.env.get(WITHOUT_ROOT) === undefined;
   const evidence = await gather(site, seconds, withRoot, log, ports);
   const directions = compare(evidence);
-  const promises = judge(evidence.user, directions);
+  const promises = judge(evidence.user, directions, withRoot);
   const result: DemoResult = {
     version: options.version,
     date: new Date(evidence.startMs).toISOString(),

@@ -17,12 +17,26 @@ export function resultText(result: DemoResult): string {
     ),
     "",
     result.holds
-      ? "Every promise held: what the user did is in no count, no length and no header field that the observer saw."
+      ? "Every promise held: one length, one set of header fields, and a packet for every slot that was not skipped."
       : "At least one promise is broken; see above.",
+    ...skippedLines(result.directions),
     ...(result.withRoot
       ? []
       : ["Made without root, so without real-time scheduling: times are worse than they would be."]),
   ].join("\n");
+}
+
+/** What skipped slots mean: gaps that are seen. Nothing when there were none. */
+export function skippedLines(directions: readonly DirectionView[]): string[] {
+  const count = (kind: "idle" | "busy", of: "skipped" | "slots") =>
+    directions.reduce((sum, view) => sum + view.classes[kind][of], 0);
+  if (count("idle", "skipped") + count("busy", "skipped") === 0) return [];
+  const perMille = (kind: "idle" | "busy") => fixed(1000 * count(kind, "skipped") / count(kind, "slots"), 2);
+  return [
+    `This machine kept the pacer from its slots so long that some were skipped: ${perMille("idle")} ‰ idle, ${
+      perMille("busy")
+    } ‰ busy. An observer sees such gaps; where both ends and all of this share few CPUs, they are more when busy.`,
+  ];
 }
 
 function userLines({ user }: DemoResult): string[] {

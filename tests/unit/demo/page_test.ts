@@ -9,7 +9,7 @@ import { makeDirection, makeUser, PHASES } from "./world.ts";
 function makeResult(equal = true): DemoResult {
   const user = makeUser(equal);
   const directions = [viewDirection(makeDirection("client")), viewDirection(makeDirection("server", 2))];
-  const promises = judge(user, directions);
+  const promises = judge(user, directions, true);
   return {
     version: "0.1.0",
     date: "2026-01-02T03:04:05.000Z",
@@ -60,7 +60,7 @@ Deno.test("resultPage() takes nothing that it is told for markup", () => {
 });
 
 Deno.test("resultPage() says in its heading whether the promises held", () => {
-  assert.match(resultPage(makeResult()), /<h1>Idle and busy look the same<\/h1>/);
+  assert.match(resultPage(makeResult()), /<h1>Every promise held<\/h1>/);
   const page = resultPage(makeResult(false));
   assert.match(page, /<h1>A promise is broken<\/h1>/);
   assert.equal(page.match(/<li class="broken">/g)!.length, 1);
@@ -68,7 +68,7 @@ Deno.test("resultPage() says in its heading whether the promises held", () => {
 
 Deno.test("resultPage() and resultText() also do with a run in which nothing was seen", () => {
   const nothing = viewDirection({ ...makeDirection("client"), frames: [], slots: [] });
-  const promises = judge(makeUser(), [nothing]);
+  const promises = judge(makeUser(), [nothing], true);
   const result = { ...makeResult(), directions: [nothing], promises, holds: false };
   assert.doesNotMatch(resultPage(result) + resultText(result), /NaN|undefined|Infinity/);
 });
@@ -81,6 +81,17 @@ Deno.test("resultText() names every promise and what came of it", () => {
   const bad = resultText(makeResult(false));
   assert.equal(bad.match(/^ {2}BROKEN/gm)!.length, 1);
   assert.match(bad, /At least one promise is broken/);
+});
+
+Deno.test("resultPage() and resultText() say what skipped slots are, when there were any", () => {
+  const result = makeResult();
+  const skipped =
+    /kept the pacer from its slots so long that some were skipped: \d\.\d+ ‰ idle, \d\.\d+ ‰ busy/;
+  assert.match(resultText(result), skipped);
+  assert.match(resultPage(result), skipped);
+  const none = makeDirection("client");
+  const directions = [viewDirection({ ...none, slots: none.slots.filter((slot) => !slot.skipped) })];
+  assert.doesNotMatch(resultText({ ...result, directions }), skipped);
 });
 
 Deno.test("fixed() has no minus sign before zero and a dash for no number", () => {

@@ -6,7 +6,7 @@ import { alikeText, judge } from "../../../src/demo/verdicts.ts";
 import { frameAt, type HeadOptions, makeDirection, makeUser, PACKET_LEN, PHASES } from "./world.ts";
 
 function broken(input: DirectionInput, user = makeUser()): string[] {
-  return judge(user, [viewDirection(input)]).filter(({ holds }) => !holds).map(({ name }) =>
+  return judge(user, [viewDirection(input)], true).filter(({ holds }) => !holds).map(({ name }) =>
     name.replace(/^.*?: /, "")
   );
 }
@@ -108,6 +108,14 @@ Deno.test("judge() catches slots that leave 100 µs later while there is data", 
     (frames) => frames.map((frame, i) => busy[i] ? { ...frame, timeNs: frame.timeNs + 1e5 } : frame),
   );
   assert.deepEqual(broken(delayed), [TIMES]);
+});
+
+Deno.test("judge() promises nothing about times without real-time scheduling", () => {
+  const judged = (realTime: boolean) =>
+    judge(makeUser(), [viewDirection(makeDirection("client"))], realTime).filter(({ name }) =>
+      name.includes(TIMES)
+    );
+  assert.deepEqual([judged(true).length, judged(false).length], [1, 0]);
 });
 
 Deno.test("judge() calls a run in which nothing was seen broken", () => {
