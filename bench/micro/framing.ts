@@ -5,7 +5,7 @@
 import { assert } from "../../src/base/mod.ts";
 import { PACKED, Packer } from "../../src/framing/packer.ts";
 import { Reassembler } from "../../src/framing/reassembler.ts";
-import { Unpacker } from "../../src/framing/unpacker.ts";
+import { Unpacker, type UnpackerSink } from "../../src/framing/unpacker.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 
 const RECORD_LEN = 1350;
@@ -40,7 +40,7 @@ function setup(packetLen: number) {
     }
     return whole;
   };
-  const unpack = (to: typeof sink) => {
+  const unpack = (to: UnpackerSink) => {
     packets = 0;
     for (let record = 0; record < RECORDS; record++) unpacker.read(records + record * 2048, RECORD_LEN, to);
     return packets;
