@@ -55,11 +55,13 @@ if (Deno.uid() !== 0) {
 }
 const shim = openShim(shimPath());
 const cpus = { client: undefined, server: undefined, ...pacerCpus(shim) };
+const loadAverageBefore = Deno.loadavg()[0];
 const rows: BenchRow[] = [];
 for (const interval of values.intervals.split(",")) rows.push(await benchInterval(Number(interval), cpus));
 const result = {
   date: new Date().toISOString(),
   machine: describeMachine(shim),
+  loadAverageBefore,
   packetLen: PACKET_LEN,
   pollMode: values["poll-mode"],
   seconds: Number(values.seconds),

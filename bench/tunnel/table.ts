@@ -6,6 +6,8 @@ import type { RunResult } from "./measure.ts";
 export interface BenchResult {
   readonly date: string;
   readonly machine: Machine;
+  /** Processes that wanted a CPU in the minute before: what else the machine was doing. */
+  readonly loadAverageBefore: number;
   readonly packetLen: number;
   readonly pollMode: string;
   readonly seconds: number;
@@ -24,7 +26,9 @@ function goodput(mbitPerS: number | undefined, limitMbitPerS: number): string {
   return `${mbitPerS.toFixed(2)} (${percent(mbitPerS / limitMbitPerS)})`;
 }
 
-export function resultTable({ date, machine, packetLen, pollMode, seconds, rows }: BenchResult): string {
+export function resultTable(
+  { date, machine, loadAverageBefore, packetLen, pollMode, seconds, rows }: BenchResult,
+): string {
   const line = (name: string, cell: (row: BenchResult["rows"][number]) => string) =>
     `| ${name} | ${rows.map(cell).join(" | ")} |`;
   const both = (
@@ -36,9 +40,9 @@ export function resultTable({ date, machine, packetLen, pollMode, seconds, rows 
     `# Through the tunnel`,
     ``,
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}; ${date}. Packets of ${packetLen} bytes each way,`,
-    `poll mode ${pollMode}; both ends and iperf3 on this machine; ${seconds} s each, medians of ${
-      rows[0].runs.length
-    } runs.`,
+    `poll mode ${pollMode}; load average before ${
+      loadAverageBefore.toFixed(1)
+    }; both ends and iperf3 on this machine; ${seconds} s each, medians of ${rows[0].runs.length} runs.`,
     `Goodput in Mbit/s of payload, in brackets its share of the payload limit (one full TCP segment in every slot).`,
     ``,
     line("slots every", (row) => `${row.intervalUs} µs`),
