@@ -23,7 +23,7 @@ export PATH=$PATH:/usr/sbin:/sbin # nft and ethtool live there; a user's PATH of
 readonly permissions=(
   --allow-ffi --allow-net --allow-read --allow-write --allow-sys
   "--allow-run=ip,nft,sysctl,ping,ethtool,unshare"
-  --allow-env
+  "--allow-env=I405_DEMO_WITHOUT_ROOT,SUDO_UID,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"
 )
 
 say() { printf 'compile.sh: %s\n' "$*" >&2; }

@@ -46,7 +46,8 @@ export interface TracedSlot {
   readonly plannedNs: number;
   readonly actualNs: number;
   readonly dataRecords: number;
-  readonly skipped: boolean;
+  /** It left: neither skipped nor refused by the kernel. */
+  readonly sent: boolean;
 }
 
 /** The status document, as far as tests look at it. */
@@ -115,9 +116,9 @@ export class Ends {
     return JSON.parse(await new Response(connection.readable).text());
   }
 
-  /** The slots of the client's train so far, from its trace file; whole once the client has ended. */
-  async clientTrace(): Promise<TracedSlot[]> {
-    return parseTrace(await Deno.readTextFile(`${this.#lab.dir}/client.trace`));
+  /** The slots of an end's train so far, from its trace file; whole once that end has ended. */
+  async trace(role: "client" | "server"): Promise<TracedSlot[]> {
+    return parseTrace(await Deno.readTextFile(`${this.#lab.dir}/${role}.trace`));
   }
 
   /** Pings until one echo comes back: a tunnel that is just being made anew answers later. */
@@ -153,7 +154,7 @@ function serverTables(lab: Lab, options: EndsOptions): Record<string, Table> {
   return merged({
     server: { listen: [`0.0.0.0:${PORT}`, `[::]:${PORT}`], modes: ["tun"] },
     tun: { name: "i405s", addresses: [`${INNER_SERVER}/24`, `${INNER_SERVER_V6}/64`] },
-    status: { socket: `${lab.dir}/server.sock` },
+    status: { socket: `${lab.dir}/server.sock`, slot_trace: `${lab.dir}/server.trace` },
     client: {
       name: "laptop",
       key_file: "server.key",
@@ -170,7 +171,7 @@ export function parseTrace(text: string): TracedSlot[] {
     const numbers = line.trim().split(/\s+/).map(Number);
     if (line.trim() === "" || numbers.length !== 5 || numbers.some(Number.isNaN)) continue;
     const [slot, plannedNs, actualNs, dataRecords, flags] = numbers;
-    slots.push({ slot, plannedNs, actualNs, dataRecords, skipped: (flags & 1) !== 0 });
+    slots.push({ slot, plannedNs, actualNs, dataRecords, sent: (flags & 9) === 0 });
   }
   return slots;
 }

@@ -26,7 +26,7 @@ Deno.test({ name: "against a closed port every slot leaves all the same", ignore
   assert.ok(icmp.length > 10_000, "the server's kernel did answer with ICMP errors");
   const up = sentBy(readPcap(await finish()), CLIENT);
   assertUniform(up, PACKET_LEN);
-  assertPacketsAreSlots(up, await ends.clientTrace());
+  assertPacketsAreSlots(up, await ends.trace("client"));
 });
 
 for (const [victim, peer] of [[CLIENT, SERVER], [CLIENT_V6, SERVER_V6]] as const) {
@@ -69,7 +69,7 @@ for (const [victim, peer] of [[CLIENT, SERVER], [CLIENT_V6, SERVER_V6]] as const
       await ends.client.stopCleanly();
       const up = readPcap(await finish());
       assertUniform(up, PACKET_LEN);
-      assertPacketsAreSlots(up, await ends.clientTrace());
+      assertPacketsAreSlots(up, await ends.trace("client"));
     },
   );
 }

@@ -97,8 +97,10 @@ Deno.test(
 );
 
 Deno.test("assertPacketsAreSlots() accepts a whole train and catches one packet more, one less, a strange one", () => {
-  const trace = parseTrace("# slot planned actual data flags\n0 10 11 0 0\n1 20 0 0 1\n2 30 31 1 2\n");
-  assert.deepEqual(trace.map((slot) => slot.skipped), [false, true, false]);
+  const trace = parseTrace(
+    "# slot planned actual data flags\n0 10 11 0 0\n1 20 0 0 1\n2 30 31 1 2\n3 40 41 0 8\n",
+  );
+  assert.deepEqual(trace.map((slot) => slot.sent), [true, false, true, false]);
   const packet = (first: number) =>
     ({ payload: new Uint8Array([first]) }) as Parameters<typeof assertPacketsAreSlots>[0][0];
   assertPacketsAreSlots([packet(22), packet(0x2f)], trace);

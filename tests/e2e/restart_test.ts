@@ -27,7 +27,7 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await ends.client.stopCleanly();
     const up = readPcap(await finish());
     assertUniform(up, PACKET_LEN);
-    assertPacketsAreSlots(up, await ends.clientTrace());
+    assertPacketsAreSlots(up, await ends.trace("client"));
   });
 
   Deno.test(

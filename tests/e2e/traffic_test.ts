@@ -92,10 +92,13 @@ Deno.test({
     `TCP: ${sent.bytes} up, ${received.bytes} down`,
   );
   assert.ok(datagrams.bytes > 500_000, `UDP: ${datagrams.bytes}`);
+  await ends.server.stopCleanly();
   await ends.client.stopCleanly();
   const seen = readPcap(await finish());
   const up = sentBy(seen, CLIENT);
-  assertPacketsAreSlots(up, await ends.clientTrace());
+  assertPacketsAreSlots(up, await ends.trace("client"));
   assertUniform(up, PACKET_LEN);
-  assertUniform(dataRecords(sentBy(seen, SERVER)), PACKET_LEN);
+  const down = dataRecords(sentBy(seen, SERVER));
+  assertPacketsAreSlots(down, await ends.trace("server"));
+  assertUniform(down, PACKET_LEN);
 });
