@@ -16,7 +16,8 @@ import { keepKeysFresh, receiveRateOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
 const QUEUE_LEN = 256 * 1024;
-const START_DELAY_NS = 20e6;
+/** Slot 0 must not have passed when the pacer takes the train over, which it does within 10 ms. */
+const START_DELAY_NS = 40e6;
 /** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
 const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;

@@ -20,6 +20,7 @@ export const HEADER_LEN = 5;
 const HEADER_TEMPLATE_BITS = 0x2c;
 // Chosen here.
 const TIMES_AHEAD_NS = 5e9;
+const FIRST_TIMES_NS = 0.5e9;
 const BIND_AHEAD_NS = 2e6;
 const BUFFERS_NS = 4e6;
 const BUFFERS_MIN = 16;
@@ -103,7 +104,8 @@ export class Emitter {
       startNs: options.startNs,
       minGapNs: slotGapMinNs(train.burst),
     });
-    while (this.refill()) { /* as far ahead as the ring holds */ }
+    // The start is near: the rest of the times ahead is written by and by.
+    while (this.#timesWritten * train.intervalNs < FIRST_TIMES_NS && this.refill()) { /* go on */ }
   }
 
   /** Slots that the pacer has been told to seal under `key`: epoch bits from `epoch`, from `firstSlot` on. */

@@ -28,7 +28,8 @@ const QUEUE_NS = 250e6;
 const QUEUE_PACKETS_MIN = 32;
 const CLIENT_TIMEOUT_NS = 30e9;
 const TIMEOUT_INTERVALS = 50;
-const START_DELAY_NS = 5e6;
+/** Slot 0 must not have passed when the pacer takes the train over, which it does within 10 ms. */
+const START_DELAY_NS = 40e6;
 const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_NS = 20e9;
 const REPLY_LEN_MAX = 2048;
