@@ -52,6 +52,7 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
   "@noble/ciphers/": ["src/crypto"],
   "@noble/curves/": ["src/crypto"],
   "@noble/hashes/": ["src/crypto"],
+  "@noble/post-quantum/": ["src/crypto"],
   "smol-toml": ["src/config"],
   "commander": ["src/cli"],
   "fast-check": [],

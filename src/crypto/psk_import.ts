@@ -72,21 +72,22 @@ export function parseImportedIdentity(bytes: Uint8Array): ImportedIdentity | und
   };
 }
 
-/** The imported key for `identity`, as long as the hash of its target_kdf; `undefined` for an unknown target_kdf.
- * The label's prefix is "tls13 " for every target, since the importer is no part of the protocol it serves
- * (RFC 9258 §5.1 takes HKDF-Expand-Label from RFC 8446 §7.1; the target is bound by the identity's hash). */
+/** The imported key for `identity`, as long as the hash of its target_kdf; `undefined` for an unknown target_kdf or
+ * target_protocol. RFC 9258 §5.1. */
 export function importPsk(externalPsk: Uint8Array, identity: ImportedIdentity): Uint8Array | undefined {
-  const target = identity.targetKdf === TARGET_KDF.sha256
-    ? "sha256"
-    : identity.targetKdf === TARGET_KDF.sha384
-    ? "sha384"
-    : undefined;
-  if (target === undefined) return undefined;
+  const target = keyWithValue(TARGET_KDF, identity.targetKdf);
+  // RFC 9258 §5.1: the label's prefix is that of the target protocol.
+  const protocol = keyWithValue(TARGET_PROTOCOL, identity.targetProtocol);
+  if (target === undefined || protocol === undefined) return undefined;
   const epskx = extract(EXTERNAL_HASH, undefined, externalPsk);
   const identityHash = hashOf(EXTERNAL_HASH, emitImportedIdentity(identity));
-  const ipskx = expandLabel(EXTERNAL_HASH, "tls", epskx, "derived psk", identityHash, hashLenOf(target));
+  const ipskx = expandLabel(EXTERNAL_HASH, protocol, epskx, "derived psk", identityHash, hashLenOf(target));
   wipe(epskx);
   return ipskx;
+}
+
+function keyWithValue<K extends string>(table: Readonly<Record<K, number>>, value: number): K | undefined {
+  return (Object.keys(table) as K[]).find((key) => table[key] === value);
 }
 
 function u16(value: number): Uint8Array {

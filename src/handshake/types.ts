@@ -72,7 +72,11 @@ export interface HandshakeResult {
   readonly clientIndex?: number;
 }
 
-const GROUP_NAMES: ReadonlyMap<number, string> = new Map([[0x17, "secp256r1"], [0x1d, "x25519"]]);
+const GROUP_NAMES: ReadonlyMap<number, string> = new Map([
+  [0x17, "secp256r1"],
+  [0x1d, "x25519"],
+  [0x11ec, "x25519mlkem768"],
+]);
 
 export function groupName(group: number): string {
   return GROUP_NAMES.get(group) ?? `group 0x${group.toString(16)}`;

@@ -135,7 +135,8 @@ def imported(external, context, protocol, kdf):
     psk = sample("imported", 32)
     epskx = mac("sha256", bytes(32), psk)
     length = {1: 32, 2: 48}[kdf]
-    key = expand_label("sha256", "tls13 ", epskx, "derived psk", digest("sha256", identity), length)
+    prefix = {0x0304: "tls13 ", 0xFEFC: "dtls13"}[protocol]
+    key = expand_label("sha256", prefix, epskx, "derived psk", digest("sha256", identity), length)
     return {
         "externalIdentity": external.hex(),
         "context": context.hex(),

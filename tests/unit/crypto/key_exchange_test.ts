@@ -4,15 +4,17 @@ import fc from "fast-check";
 import { generate, GROUP, isKnownGroup, respond, shareLenOf } from "../../../src/crypto/key_exchange.ts";
 
 const entropy = { fill: (out: Uint8Array) => void randomFillSync(out) };
+/** RFC 8446 §7.4.2; draft-ietf-tls-ecdhe-mlkem, "Shared secret". */
+const SECRET_LENS: Readonly<Record<number, number>> = { 0x17: 32, 0x1d: 32, 0x11ec: 64 };
 
 for (const [name, group] of Object.entries(GROUP)) {
-  Deno.test(`generate() and respond() agree on a secret of 32 bytes: ${name}`, () => {
+  Deno.test(`generate() and respond() agree on a secret: ${name}`, () => {
     for (let i = 0; i < 8; i++) {
       const client = generate(group, entropy);
       const server = respond(group, client.share, entropy)!;
-      equal(client.share.length, shareLenOf(group));
-      equal(server.share.length, shareLenOf(group));
-      equal(server.secret.length, 32);
+      equal(client.share.length, shareLenOf(group, "client"));
+      equal(server.share.length, shareLenOf(group, "server"));
+      equal(server.secret.length, SECRET_LENS[group]);
       equal(client.finish(server.share), server.secret);
     }
   });
@@ -31,7 +33,7 @@ for (const [name, group] of Object.entries(GROUP)) {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 70 }), (share) => {
         const response = respond(group, share, entropy);
-        if (share.length !== shareLenOf(group)) equal(response, undefined);
+        if (share.length !== shareLenOf(group, "client")) equal(response, undefined);
       }),
       { numRuns: 100 },
     );
