@@ -103,7 +103,8 @@ Deno.test("importPsk() gives another key for each protocol, hash, context and id
   equal(identities.map((identity) => importPsk(psk, identity)!.length), [32, 48, 32, 32, 32]);
 });
 
-Deno.test("importPsk() knows no other KDF", () => {
+Deno.test("importPsk() knows no other KDF and no other protocol", () => {
   const identity = importedIdentity(Uint8Array.of(1), "dtls", "sha256");
   equal(importPsk(new Uint8Array(32), { ...identity, targetKdf: 3 }), undefined);
+  equal(importPsk(new Uint8Array(32), { ...identity, targetProtocol: 0xfefd }), undefined);
 });
