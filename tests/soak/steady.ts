@@ -95,7 +95,7 @@ async function ours(lab: Lab, ends: Ends, load: Load): Promise<Row[]> {
   const work = () => load.traffic ? traffic(lab, INNER_SERVER, []) : sleep(SECONDS).then(() => "–");
   const mbits = await withHogs(load.hogs ? HOGS : 0, work);
   const after = [(await ends.status("client")).peers[0], (await ends.status("server")).peers[0]];
-  const deviation = deviationOf(await ends.clientTrace(), difference(before[0], after[0]).slots);
+  const deviation = deviationOf(await ends.trace("client"), difference(before[0], after[0]).slots);
   return ["client", "server"].map((who, i) => ({
     load: load.name,
     who: `i405 ${who}`,
@@ -107,8 +107,8 @@ async function ours(lab: Lab, ends: Ends, load: Load): Promise<Row[]> {
 }
 
 /** |actual − planned| over the last `count` slots of the trace that were sent. */
-function deviationOf(trace: Awaited<ReturnType<Ends["clientTrace"]>>, count: number) {
-  const sorted = trace.slice(-count).filter(({ skipped }) => !skipped)
+function deviationOf(trace: Awaited<ReturnType<Ends["trace"]>>, count: number) {
+  const sorted = trace.slice(-count).filter(({ sent }) => sent)
     .map(({ actualNs, plannedNs }) => Math.abs(actualNs - plannedNs)).sort((a, b) => a - b);
   const at = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
   return { p50: at(0.5), p99: at(0.99) };
@@ -181,7 +181,7 @@ async function measure(): Promise<{ rows: Row[]; wire: string[] }> {
   const seen = readPcap(await stop());
   const client = sentBy(seen, CLIENT);
   assertUniform(client, PACKET_LEN);
-  assertPacketsAreSlots(client, await ends.clientTrace());
+  assertPacketsAreSlots(client, await ends.trace("client"));
   assertUniform(dataRecords(sentBy(seen, SERVER)), PACKET_LEN);
   await ends.server.stop();
   for (const load of LOADS) rows.push(await bare(lab, program, load));
