@@ -15,6 +15,7 @@ import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitAck, parseAck } from "../wire/dtls_ack.ts";
 import { HANDSHAKE_HEADER_LEN, HANDSHAKE_TYPE, parseHandshakeHeader } from "../wire/handshake_header.ts";
 import { emitHandshakeMessage } from "../wire/handshake_header.ts";
+import { emitKeyUpdate, KEY_UPDATE_REQUEST } from "../wire/key_update.ts";
 import { ReceiveEpoch } from "./receive_epoch.ts";
 
 // Chosen here.
@@ -57,6 +58,9 @@ export class Session {
   /** One or two epochs that may be read now, newest last. */
   readonly receiveEpochs: ReceiveEpoch[] = [];
   sendEpoch = 3;
+  /** Records a nanosecond that the peer sends, as far as one knows: what a gap in time is in numbers. */
+  receiveRate: number;
+  #controlsDropped = 0;
   readonly #memory: Memory;
   readonly #protection: RecordProtection;
   readonly #options: SessionOptions;
@@ -69,6 +73,8 @@ export class Session {
   #updatePostedAt = -1;
   #updateAcked = false;
   #updateRepeatAt = 0;
+  /** Epoch of the last key that was given out for sealing. */
+  #keyedEpoch = 2;
 
   constructor(
     memory: Memory,
@@ -81,16 +87,12 @@ export class Session {
     this.#memory = memory;
     this.#protection = protection;
     this.#options = options;
+    this.receiveRate = options.receiveRate;
     this.#sendSecret = secrets.send.slice();
     this.#receiveSecret = secrets.receive.slice();
     this.#sendMessageSeq = secrets.sendMessageSeq;
     this.#receiveMessageSeq = secrets.receiveMessageSeq;
     this.#addReceiveEpoch(3, nowNs);
-  }
-
-  /** Records a nanosecond that the peer sends. */
-  get receiveRate(): number {
-    return this.#options.receiveRate;
   }
 
   /** The newest epoch that may be read and has these low bits, or undefined. */
@@ -113,6 +115,11 @@ export class Session {
   /** Makes the sending key of the current send epoch: a key id, owned by the caller. Once per epoch: a second
    * key of one epoch would repeat nonces. */
   newSendKey(): number {
+    assert(
+      this.#keyedEpoch < this.sendEpoch,
+      "each epoch has one sealing key: a second one would repeat nonces",
+    );
+    this.#keyedEpoch = this.sendEpoch;
     return installKey(this.#memory, this.#protection, this.suite, this.#sendSecret, "dtls");
   }
 
@@ -123,6 +130,13 @@ export class Session {
 
   get hasControl(): boolean {
     return this.#controls.length > 0;
+  }
+
+  /** Contents that found no room since the last call. */
+  takeDropped(): number {
+    const count = this.#controlsDropped;
+    this.#controlsDropped = 0;
+    return count;
   }
 
   /** Handles a content other than application data of an authentic record. Never throws for a peer's bytes. */
@@ -144,9 +158,10 @@ export class Session {
   }
 
   /** To be called now and then with the number that the next record will have: posts the KeyUpdate when its count
-   * has come, and again until it is acknowledged. */
+   * has come or the peer has asked for one, and again until it is acknowledged. */
   maintain(nextNumber: number): void {
-    if (nextNumber < this.#options.rekeyRecords || this.#updateAcked) return;
+    const isDue = nextNumber >= this.#options.rekeyRecords || this.#updateRequested;
+    if (!isDue || this.#updateAcked) return;
     if (this.#updatePostedAt >= 0 && nextNumber < this.#updateRepeatAt) return;
     if (this.#updatePostedAt < 0) this.#updatePostedAt = nextNumber;
     // Many times within a block: which slot it rides in, and so which loss hits it, may depend on the queue before it;
@@ -156,7 +171,7 @@ export class Session {
     // side updates by its own count.
     this.#push(
       CONTENT_TYPE.handshake,
-      emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, this.#sendMessageSeq, new Uint8Array([0])),
+      emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, this.#sendMessageSeq, emitKeyUpdate(false)),
     );
   }
 
@@ -175,6 +190,7 @@ export class Session {
     this.#sendMessageSeq++;
     this.#updatePostedAt = -1;
     this.#updateAcked = false;
+    this.#updateRequested = false;
     return this.newSendKey();
   }
 
@@ -194,6 +210,7 @@ export class Session {
 
   #push(contentType: number, bytes: Uint8Array): void {
     if (this.#controls.length < CONTROLS_MAX) this.#controls.push({ contentType, bytes });
+    else this.#controlsDropped++;
   }
 
   #handshake(bytes: Uint8Array, epoch: number, sequenceNumber: number, nowNs: number): ControlEvent {
@@ -207,11 +224,15 @@ export class Session {
     ) {
       return header.type === HANDSHAKE_TYPE.finished ? "none" : "malformed";
     }
-    if (bytes[HANDSHAKE_HEADER_LEN] > 1) return "malformed";
+    if (bytes[HANDSHAKE_HEADER_LEN] > KEY_UPDATE_REQUEST.requested) return "malformed";
     const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
     if (header.messageSeq === this.#receiveMessageSeq && epoch === newest.epoch) {
       this.#receiveMessageSeq++;
       this.#nextReceiveEpoch(nowNs);
+      // RFC 8446 §4.6.3: who is asked sends one of its own; one under way already is that. Peers of ours never ask.
+      if (bytes[HANDSHAKE_HEADER_LEN] === KEY_UPDATE_REQUEST.requested && this.#updatePostedAt < 0) {
+        this.#updateRequested = true;
+      }
     } else if (header.messageSeq >= this.#receiveMessageSeq) {
       return "malformed";
     }

@@ -101,6 +101,7 @@ export class ClientPlane extends DataPlane {
     // The client's Finished is still on its way through the slots: the key changes behind it in any case, since a
     // raw datagram is not sealed by the pacer.
     peer.train!.keys.change(peer.pending.newSendKey(), 3, 0);
+    peer.keyed = peer.pending;
     this.#sendParameters();
   }
 
@@ -193,7 +194,7 @@ export class ClientPlane extends DataPlane {
     if (this.nowNs >= this.#closingAtNs) return this.#stop();
     const session = peer.current ?? peer.pending;
     if (session !== undefined) {
-      if (peer.pending === undefined) keepKeysFresh(session, this.#emitter, keys);
+      if (session === peer.keyed) keepKeysFresh(session, this.#emitter, keys);
       this.sendControls(peer, session);
     }
     if (
@@ -206,11 +207,15 @@ export class ClientPlane extends DataPlane {
 
   /** Notices that nothing authentic has come for too long, and that a key is worn out. */
   #watch(): void {
+    const { keys } = this.#peer.train!;
+    const worn = this.#emitter.numberNext >= RECORDS_MAX && !keys.changing;
+    if (worn) {
+      keys.change(this.throwawayKey(), 3, 0); // also one that nobody knows wears out
+      this.#peer.keyed = undefined;
+    }
     if (this.#reported) return;
     const silentNs = this.nowNs - this.#peer.lastAuthenticNs;
     const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * this.#config.down.intervalNs);
-    const worn = this.#emitter.numberNext >= RECORDS_MAX;
-    if (worn && !this.#peer.train!.keys.changing) this.#peer.train!.keys.change(this.throwawayKey(), 3, 0);
     if (silentNs < limitNs && !worn) return;
     this.#reported = true;
     this.#peer.open = false;

@@ -194,6 +194,7 @@ export abstract class DataPlane {
     }
     const event = session.control(u8[end], u8.slice(off, end), epoch.epoch, number, this.nowNs);
     this.sendControls(peer, session);
+    this.counters.add("control_dropped", session.takeDropped());
     if (event === "malformed") this.counters.add("control_malformed");
     else if (event === "peer closed" || event === "peer failed") this.sessionEnded(peer, event);
   }
@@ -230,13 +231,13 @@ export abstract class DataPlane {
     this.counters.add("inner_malformed");
   }
 
-  /** Puts what `session` has to say (ACK, KeyUpdate) into the next free plaintexts of its train. */
+  /** Puts what `session` has to say (ACK, KeyUpdate) into the next free plaintexts, if the train is its own. */
   protected sendControls(peer: Peer, session: Session): void {
     const emitter = peer.train?.emitter;
-    if (emitter === undefined || session !== peer.current) return;
+    if (emitter === undefined || session !== peer.keyed) return;
     while (session.hasControl && emitter.hasFree) {
       const content = session.takeControl()!;
-      emitter.content(content.contentType, content.bytes);
+      if (!emitter.content(content.contentType, content.bytes)) this.counters.add("control_dropped");
     }
   }
 
@@ -315,9 +316,4 @@ export function readAddress(memory: Memory, off: number): EndpointAddress | unde
   const ip = memory.u8.slice(off + ADDR.ip, off + ADDR.ip + (family === 4 ? 4 : 16));
   const port = memory.u8[off + ADDR.port] | memory.u8[off + ADDR.port + 1] << 8;
   return { ip, port, scope: memory.u32[(off + ADDR.scope) >> 2] };
-}
-
-/** Text that is the same for the same address and port. */
-export function addressKey(address: EndpointAddress): string {
-  return `${address.ip.join(".")}:${address.port}%${address.scope ?? 0}`;
 }

@@ -7,7 +7,7 @@
 import { assert } from "../base/mod.ts";
 import { slotGapMinNs } from "../config/mod.ts";
 import { PACKED, Packer } from "../framing/packer.ts";
-import type { EndpointAddress, Memory, Pacer } from "../ports/mod.ts";
+import type { EndpointAddress, Memory, Pacer, RingConfig } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
 import type { TrainParameters } from "./messages.ts";
@@ -18,6 +18,7 @@ const TAG_LEN = 16;
 /** Unified header without connection id, 16-bit number, with length (RFC 9147 §4). */
 export const HEADER_LEN = 5;
 const HEADER_TEMPLATE_BITS = 0x2c;
+const HEADER_TEMPLATE_LEN = 64;
 // Chosen here.
 const TIMES_AHEAD_NS = 5e9;
 const FIRST_TIMES_NS = 0.5e9;
@@ -73,7 +74,15 @@ export class Emitter {
     const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
     const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
     this.#depth = Math.min(bufCount - 2, Math.max(2, slotsIn(BIND_AHEAD_NS)) * train.burst);
-    this.ring = pacer.newRing({
+    this.#schedule = new SlotSchedule({
+      seed: options.seed,
+      intervalNs: train.intervalNs,
+      jitter: { law: train.jitterLaw, sdNs: train.jitterSdNs },
+      startNs: options.startNs,
+      minGapNs: slotGapMinNs(train.burst),
+    });
+    this.#headerTemplate = memory.alloc(HEADER_TEMPLATE_LEN);
+    this.ring = this.#newRing({
       fd: options.fd,
       datagramLen: train.datagramLen,
       hdrLen: HEADER_LEN,
@@ -95,17 +104,19 @@ export class Emitter {
       memory.u32[ring + (RING.plaintextLen >> 2)] === this.plaintextLen,
       "ring and core agree on the length",
     );
-    this.#headerTemplate = memory.alloc(64);
     this.#packer = new Packer(memory.u8);
-    this.#schedule = new SlotSchedule({
-      seed: options.seed,
-      intervalNs: train.intervalNs,
-      jitter: { law: train.jitterLaw, sdNs: train.jitterSdNs },
-      startNs: options.startNs,
-      minGapNs: slotGapMinNs(train.burst),
-    });
     // The start is near: the rest of the times ahead is written by and by.
     while (this.#timesWritten * train.intervalNs < FIRST_TIMES_NS && this.refill()) { /* go on */ }
+  }
+
+  /** Leaves nothing behind when there is no room for a ring. */
+  #newRing(config: RingConfig): number {
+    try {
+      return this.#pacer.newRing(config);
+    } catch (error) {
+      this.#memory.free(this.#headerTemplate, HEADER_TEMPLATE_LEN);
+      throw error;
+    }
   }
 
   /** Slots that the pacer has been told to seal under `key`: epoch bits from `epoch`, from `firstSlot` on. */
@@ -252,7 +263,7 @@ export class Emitter {
   /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */
   close(): void {
     this.#pacer.ringFree(this.ring);
-    this.#memory.free(this.#headerTemplate, 64);
+    this.#memory.free(this.#headerTemplate, HEADER_TEMPLATE_LEN);
   }
 
   #packInto(queue: PacketQueue): number {

@@ -136,7 +136,10 @@ export class Inbound {
     let number = this.#numbers[index];
     let len = number < 0 ? -1 : this.#memory.i32[(at + RECORD.result) >> 2];
     this.#peers[index] = this.#sessions[index] = this.#epochs[index] = undefined;
-    if (session.receiveEpochs.length === 0) return; // closed by an earlier record of this batch
+    if (session.receiveEpochs.length === 0) { // closed by an earlier record of this batch
+      this.#counters.add("records_no_epoch");
+      return;
+    }
     if (len < 0) {
       const found = this.#openSlowly(at, peer, session, epoch, nowNs);
       if (found === undefined) {

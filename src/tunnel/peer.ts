@@ -81,6 +81,9 @@ export class Peer implements InboundPeer {
   fd = -1;
   pendingFd = -1;
   train: Train | undefined;
+  /** The session under whose keys the train leaves. A session's key is made once, for one train: a second ring under
+   * it would count from 0 again and repeat nonces. */
+  keyed: Session | undefined;
   /** True once inner packets may flow. */
   open = false;
   lastAuthenticNs = 0;
@@ -110,13 +113,13 @@ export class Peer implements InboundPeer {
     if (this.train === undefined) return;
     this.train.emitter.close();
     this.train.keys.close();
-    this.train = undefined;
+    this.train = this.keyed = undefined;
   }
 
   closeSessions(): void {
     this.current?.close();
     this.pending?.close();
-    this.current = this.pending = undefined;
+    this.current = this.pending = this.keyed = undefined;
     this.address = this.pendingAddress = undefined;
     this.open = false;
     this.queue.clear();

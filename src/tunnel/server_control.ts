@@ -5,7 +5,7 @@ import type { DtlsServerOptions } from "../flight/dtls_server.ts";
 import { DtlsServer } from "../flight/dtls_server.ts";
 import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
-import { addressKey } from "./data_plane.ts";
+import { addressKey } from "./address_table.ts";
 import { addressBytes } from "./server_plane.ts";
 
 // Chosen here.

@@ -2,19 +2,24 @@
  * client with the length and rate that the client asked for and its entry allows. */
 
 import type { EndpointAddress } from "../ports/mod.ts";
-import { slotGapMinNs } from "../config/mod.ts";
 import { RX } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import type { ClientParameters } from "../wire/inner_control.ts";
-import { emitClose, emitServerWelcome, parseClientParameters } from "../wire/inner_control.ts";
-import { jitterSdMaxNs } from "../schedule/mod.ts";
+import {
+  emitClose,
+  emitServerWelcome,
+  parseClientParameters,
+  WELCOME_STATUS,
+} from "../wire/inner_control.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
 import { Session } from "../session/session.ts";
-import { addressKey, DataPlane, RECORDS_MAX } from "./data_plane.ts";
+import { addressKey, AddressTable } from "./address_table.ts";
+import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter } from "./emitter.ts";
+import { type Grant, grant, sameTrain } from "./grant.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import type { Order, ServerWorkerConfig, TrainParameters } from "./messages.ts";
@@ -33,11 +38,6 @@ const START_DELAY_NS = 40e6;
 const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_NS = 20e9;
 const REPLY_LEN_MAX = 2048;
-const INTERVAL_MAX_NS = 60e9;
-/** A welcome with some addresses and a message fits. */
-const DATAGRAM_LEN_MIN = 500;
-const BURST_MAX = 44;
-const OUTER_OVERHEAD_V4 = 28;
 const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_NS = 500e6;
 
@@ -49,7 +49,9 @@ export class ServerPlane extends DataPlane {
   /** Peers whose queue holds something. */
   readonly #active = new Set<Peer>();
   readonly #rates: number[];
-  readonly #nonces: (Uint8Array | undefined)[];
+  /** Session of which main has been told the wish: once each. */
+  readonly #told: (Session | undefined)[];
+  readonly #addresses: AddressTable;
   /** Addresses with a handshake in main, until when. */
   readonly #handshaking = new Map<string, number>();
   readonly #scratch: number;
@@ -65,7 +67,8 @@ export class ServerPlane extends DataPlane {
     });
     this.#peers = config.clients.map(() => undefined);
     this.#rates = config.clients.map(() => 0);
-    this.#nonces = config.clients.map(() => undefined);
+    this.#told = config.clients.map(() => undefined);
+    this.#addresses = new AddressTable(ports.io);
     this.#routes = new InnerRoutes(ports.memory.u8);
     config.clients.forEach((client, index) => {
       for (const prefix of client.addresses) this.#routes.add(parsePrefix(prefix)!, index);
@@ -112,7 +115,7 @@ export class ServerPlane extends DataPlane {
     peer.pendingLocal = local;
     peer.pendingFd = this.#config.udpFds[order.fdIndex];
     if (peer.current === undefined) peer.lastAuthenticNs = this.nowNs;
-    this.ports.io.setPeer(address, peer.index);
+    this.#addresses.bind(address, peer.index);
   }
 
   #dropPending(peer: Peer): void {
@@ -120,9 +123,7 @@ export class ServerPlane extends DataPlane {
     peer.pending.close();
     peer.pending = undefined;
     const gone = peer.pendingAddress;
-    if (gone !== undefined && (peer.address === undefined || addressKey(gone) !== addressKey(peer.address))) {
-      this.ports.io.setPeer(gone, -1);
-    }
+    if (gone !== undefined && !sameAddress(gone, peer.address)) this.#addresses.unbind(gone, peer.index);
     peer.pendingAddress = undefined;
   }
 
@@ -150,11 +151,22 @@ export class ServerPlane extends DataPlane {
     } else if (verdict.kind === "continuation") {
       if (this.#handshaking.has(key)) this.tellHandshake(rx, false);
       else this.counters.add("hello_dropped");
-    } else if (!this.#handshaking.has(key) && this.#handshaking.size >= HANDSHAKES_MAX) {
-      this.counters.add("handshake_dropped_busy");
     } else {
-      this.#handshaking.set(key, this.nowNs + HANDSHAKE_TIMEOUT_NS);
+      this.#noteHandshake(key);
       this.tellHandshake(rx, true);
+    }
+  }
+
+  /** Remembers an address that has returned a cookie. When there are too many, the oldest gives way: one host with many
+   * ports cannot keep everybody else out. */
+  #noteHandshake(key: string): void {
+    this.#handshaking.delete(key);
+    this.#handshaking.set(key, this.nowNs + HANDSHAKE_TIMEOUT_NS);
+    if (this.#handshaking.size <= HANDSHAKES_MAX) return;
+    this.counters.add("handshake_dropped_busy");
+    for (const oldest of this.#handshaking.keys()) {
+      this.#handshaking.delete(oldest);
+      return;
     }
   }
 
@@ -166,17 +178,15 @@ export class ServerPlane extends DataPlane {
     this.counters.add("hello_replied");
   }
 
-  /** The pending session has proved itself: it takes over, and with it the train, at one slot. */
+  /** The pending session has proved itself: what comes is read with its keys. The train follows when its parameters
+   * say which train: the same one goes on under the new keys, one slot with the old, the next with the new; another
+   * one begins. Until then it goes on as it was. */
   protected authenticated(peer: Peer): void {
     const before = peer.address;
     peer.promote();
-    peer.open = peer.train !== undefined;
-    if (before !== undefined && addressKey(before) !== addressKey(peer.address!)) {
-      this.ports.io.setPeer(before, -1);
-    }
-    if (peer.train !== undefined) {
-      peer.train.keys.change(peer.current!.newSendKey(), 3, 0);
-      peer.train.emitter.setDestination(peer.fd, peer.address!, peer.local);
+    peer.open = false;
+    if (before !== undefined && !sameAddress(before, peer.address)) {
+      this.#addresses.unbind(before, peer.index);
     }
     this.tell({ type: "authentic", client: peer.index });
   }
@@ -185,89 +195,77 @@ export class ServerPlane extends DataPlane {
     if (session !== peer.current) return;
     if (type === INNER_TYPE.close) return this.#forget(peer, "the client closed the session");
     if (type !== INNER_TYPE.clientParameters) return;
-    const parameters = parseClientParameters(body);
-    if (parameters === undefined) {
+    const wish = parseClientParameters(body);
+    if (wish === undefined) {
       this.counters.add("control_malformed");
       return;
     }
-    const known = this.#nonces[peer.index];
-    const repeated = peer.train !== undefined && peer.open && known !== undefined &&
-      parameters.nonce.every((byte, i) => byte === known[i]);
-    const { status, train, note } = this.#grant(peer, parameters);
-    if (train === undefined) {
-      this.tell({ type: "parameters", client: peer.index, body, note });
-      return;
-    }
-    if (!repeated || !sameTrain(peer.train!.emitter.train, train)) {
-      this.#setTrain(peer, train);
-      this.tell({ type: "parameters", client: peer.index, body, note });
-    }
-    this.#nonces[peer.index] = parameters.nonce.slice();
-    this.#rates[peer.index] = parameters.c2sBurst / parameters.c2sIntervalNs;
+    const { status, note } = this.#settle(peer, session, wish);
+    this.#tellWish(peer, session, body, note);
+    if (peer.keyed !== session) return;
+    const rate = wish.c2sBurst / wish.c2sIntervalNs;
+    this.#rates[peer.index] = rate;
+    session.receiveRate = rate;
     peer.open = true;
-    if (!peer.train!.emitter.control(this.#welcome(peer, parameters, status, note))) {
+    if (!peer.train!.emitter.control(this.#welcome(peer, wish, status, note))) {
       this.counters.add("control_dropped");
     }
   }
 
-  /** What of the wish this server fulfils. */
-  #grant(peer: Peer, wish: ClientParameters): { status: number; train?: TrainParameters; note: string } {
-    if (wish.oldestVersion > 1) {
-      return { status: 2, note: `the client needs inner protocol ${wish.oldestVersion}` };
-    }
-    const burst = wish.s2cBurst;
-    const datagramLen = wish.s2cDatagramLen;
-    if (burst < 1 || burst > BURST_MAX || burst * datagramLen > 65_000) {
-      return { status: 3, note: `burst ${burst}` };
-    }
-    if (datagramLen < DATAGRAM_LEN_MIN || datagramLen > this.#config.datagramMaxLen) {
-      return { status: 3, note: `datagrams of ${datagramLen} bytes` };
-    }
-    if (!(wish.c2sIntervalNs > 0) || wish.s2cIntervalNs > INTERVAL_MAX_NS) {
-      return { status: 1, note: "interval" };
-    }
+  /** The first parameters of a session that can be granted settle its schedule; later ones change nothing. */
+  #settle(peer: Peer, session: Session, wish: ClientParameters): { status: number; note: string } {
     const { maxSpeedBitsPerS } = this.#config.clients[peer.index];
-    const overhead = peer.address!.ip.length === 4 ? OUTER_OVERHEAD_V4 : OUTER_OVERHEAD_V4 + 20;
-    const fastestNs = Math.max(
-      (datagramLen + overhead) * 8e9 * burst / maxSpeedBitsPerS,
-      slotGapMinNs(burst) * 1.5,
-    );
-    const intervalNs = Math.max(wish.s2cIntervalNs, fastestNs);
-    const jitterLaw = wish.s2cJitterLaw;
-    const sdMaxNs = jitterSdMaxNs(jitterLaw, intervalNs, slotGapMinNs(burst));
-    const train = {
-      intervalNs,
-      datagramLen,
-      burst,
-      jitterLaw,
-      jitterSdNs: Math.min(wish.s2cJitterSdNs, sdMaxNs),
-    };
-    const slowed = intervalNs > wish.s2cIntervalNs * (1 + 1e-9);
-    return slowed
-      ? { status: 1, train, note: `max_speed allows one slot in ${Math.round(intervalNs / 1e3)} us` }
-      : { status: 0, train, note: "" };
+    const { datagramMaxLen } = this.#config;
+    const granted = grant(wish, { maxSpeedBitsPerS, datagramMaxLen, ipLen: peer.address!.ip.length });
+    const { train } = granted;
+    if (peer.keyed === session) {
+      if (train !== undefined && sameTrain(peer.train!.emitter.train, train)) return granted;
+      return { status: WELCOME_STATUS.rateRefused, note: "another schedule needs another session" };
+    }
+    if (train === undefined) return granted;
+    if (peer.train !== undefined && sameTrain(peer.train.emitter.train, train)) {
+      peer.train.keys.change(session.newSendKey(), session.sendEpoch, 0);
+      peer.train.emitter.setDestination(peer.fd, peer.address!, peer.local);
+      peer.keyed = session;
+      return granted;
+    }
+    return this.#startTrain(peer, session, train) ?? granted;
   }
 
-  #setTrain(peer: Peer, train: TrainParameters): void {
-    if (peer.train !== undefined && sameTrain(peer.train.emitter.train, train)) return;
+  /** Main logs what a client wished for: once a session, however often the client says it. */
+  #tellWish(peer: Peer, session: Session, body: Uint8Array, note: string): void {
+    if (this.#told[peer.index] === session) return;
+    this.#told[peer.index] = session;
+    this.tell({ type: "parameters", client: peer.index, body, note });
+  }
+
+  /** Ends the peer's train, if it has one, and begins another. When there is no memory for it, says so: the peer's
+   * wish may not end the process. */
+  #startTrain(peer: Peer, session: Session, train: TrainParameters): Grant | undefined {
     peer.closeTrain();
     const seed = new Uint8Array(36);
     this.ports.entropy.fill(seed);
     const phase = new DataView(seed.buffer).getUint32(32) / 2 ** 32;
-    const emitter = new Emitter(this.memory, this.ports.pacer, {
-      train,
-      seed: seed.subarray(0, 32),
-      startNs: this.nowNs + START_DELAY_NS + phase * train.intervalNs,
-      fd: peer.fd,
-      to: peer.address!,
-      from: peer.local,
-      traceCount: this.#config.traceCount,
-    });
-    const session = peer.current!;
+    let emitter: Emitter;
+    try {
+      emitter = new Emitter(this.memory, this.ports.pacer, {
+        train,
+        seed: seed.subarray(0, 32),
+        startNs: this.nowNs + START_DELAY_NS + phase * train.intervalNs,
+        fd: peer.fd,
+        to: peer.address!,
+        from: peer.local,
+        traceCount: this.#config.traceCount,
+      });
+    } catch (error) {
+      return { status: WELCOME_STATUS.rateRefused, note: `no train: ${(error as Error).message}` };
+    }
     const keys = new SendKeys(emitter, this.ports.protection, session.newSendKey(), session.sendEpoch);
     peer.train = { emitter, keys };
+    peer.keyed = session;
     emitter.start();
     this.tell({ type: "ring", client: peer.index, ring: emitter.ring, intervalNs: train.intervalNs });
+    return undefined;
   }
 
   #welcome(peer: Peer, wish: ClientParameters, status: number, message: string): Uint8Array {
@@ -292,11 +290,11 @@ export class ServerPlane extends DataPlane {
 
   #forget(peer: Peer, reason: string): void {
     for (const address of [peer.address, peer.pendingAddress]) {
-      if (address !== undefined) this.ports.io.setPeer(address, -1);
+      if (address !== undefined) this.#addresses.unbind(address, peer.index);
     }
     peer.closeTrain();
     peer.closeSessions();
-    this.#nonces[peer.index] = undefined;
+    this.#told[peer.index] = undefined;
     this.#active.delete(peer);
     this.tell({ type: "closed", client: peer.index, reason });
   }
@@ -341,9 +339,9 @@ export class ServerPlane extends DataPlane {
   protected pump(): number {
     let wakeNs = Infinity;
     for (const peer of this.#active) {
-      const emitter = peer.train!.emitter;
-      emitter.pump(peer.queue);
-      if (peer.queue.count === 0) this.#active.delete(peer);
+      const emitter = peer.train?.emitter;
+      emitter?.pump(peer.queue);
+      if (emitter === undefined || peer.queue.count === 0) this.#active.delete(peer);
       else wakeNs = Math.min(wakeNs, emitter.nextRoomNs());
     }
     return wakeNs;
@@ -364,7 +362,7 @@ export class ServerPlane extends DataPlane {
       while (emitter.refill()) this.counters.add("slots_refilled");
       keys.maintain();
       const session = peer.current;
-      if (session !== undefined) {
+      if (session !== undefined && session === peer.keyed) {
         keepKeysFresh(session, emitter, keys);
         this.sendControls(peer, session);
       }
@@ -379,9 +377,8 @@ export class ServerPlane extends DataPlane {
   }
 }
 
-function sameTrain(a: TrainParameters, b: TrainParameters): boolean {
-  return a.intervalNs === b.intervalNs && a.datagramLen === b.datagramLen && a.burst === b.burst &&
-    a.jitterLaw === b.jitterLaw && a.jitterSdNs === b.jitterSdNs;
+function sameAddress(a: EndpointAddress, b: EndpointAddress | undefined): boolean {
+  return b !== undefined && addressKey(a) === addressKey(b);
 }
 
 /** Address and port as the cookie covers them. */

@@ -3,7 +3,7 @@
 
 import type { EndpointAddress, Memory, PacketIo } from "../../src/ports/mod.ts";
 import { ADDR, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../../src/ports/mod.ts";
-import { addressKey } from "../../src/tunnel/data_plane.ts";
+import { addressKey } from "../../src/tunnel/address_table.ts";
 
 const RX_CAP = 32;
 const TUN_CAP = 32;

@@ -4,7 +4,6 @@
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
 import type { EndpointAddress, Entropy } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
-import { PlainProtection } from "../../src/record/plain_protection.ts";
 import { ClientControl } from "../../src/tunnel/client_control.ts";
 import { ClientPlane } from "../../src/tunnel/client_plane.ts";
 import { COUNTERS_LEN, DataCounters } from "../../src/tunnel/counters.ts";
@@ -15,6 +14,7 @@ import { ServerControl } from "../../src/tunnel/server_control.ts";
 import { ServerPlane } from "../../src/tunnel/server_plane.ts";
 import type { ServerWelcome } from "../../src/wire/inner_control.ts";
 import { type NetworkConditions, SimNetwork } from "./network.ts";
+import { LedgerProtection, NonceLedger } from "./nonce_ledger.ts";
 import { SimIo } from "./sim_io.ts";
 import { type PacerFault, SimPacer } from "./sim_pacer.ts";
 import { VirtualTime } from "./virtual_time.ts";
@@ -22,9 +22,11 @@ import { VirtualTime } from "./virtual_time.ts";
 const MEMORY_LEN = 8 << 20;
 const MAILBOX_LEN = 1 << 16;
 const TURNS_MAX = 64;
-const CLIENT_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
-const SERVER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 2]), port: 1405 };
+export const CLIENT_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
+export const OTHER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 3]), port: 40_000 };
+export const SERVER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 2]), port: 1405 };
 export const CLIENT_INNER = [10, 140, 5, 2];
+export const OTHER_INNER = [10, 140, 5, 3];
 export const SERVER_INNER = [10, 140, 5, 1];
 
 export interface WorldOptions {
@@ -36,6 +38,8 @@ export interface WorldOptions {
   /** Suites, the client's preference first. */
   readonly suites?: readonly number[];
   readonly wrongKey?: boolean;
+  /** A second client with a key and an inner address of its own. */
+  readonly twoClients?: boolean;
 }
 
 export const TRAIN: TrainParameters = {
@@ -65,7 +69,7 @@ interface Control {
 /** One participant as long as its process lives. */
 abstract class End {
   readonly memory = new HeapMemory(MEMORY_LEN);
-  readonly protection = new PlainProtection(this.memory);
+  readonly protection: LedgerProtection;
   readonly mailbox = Mailbox.create<Order>(MAILBOX_LEN);
   readonly counters: DataCounters;
   readonly pacer: SimPacer;
@@ -73,7 +77,7 @@ abstract class End {
   readonly log: string[] = [];
   alive = true;
   protected readonly ports: DataPlanePorts;
-  protected plane!: DataPlane;
+  plane!: DataPlane;
   protected control!: Control;
   readonly #events = new Int32Array(new SharedArrayBuffer(4));
   #turnAtNs = Infinity;
@@ -81,6 +85,7 @@ abstract class End {
 
   constructor(protected readonly world: World, at: EndpointAddress, seed: number) {
     const { time, network } = world;
+    this.protection = new LedgerProtection(this.memory, world.ledger);
     this.pacer = new SimPacer(this.memory, this.protection, time, {
       send: (_fd, bytes, to) => {
         if (this.alive) network.send(at, to, bytes);
@@ -161,10 +166,15 @@ export class SimClient extends End {
   readonly welcomes: ServerWelcome[] = [];
   readonly client: ClientControl;
 
-  constructor(world: World, seed: number) {
-    super(world, CLIENT_AT, seed);
-    const { options } = world;
-    const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : world.key;
+  constructor(
+    world: World,
+    seed: number,
+    at = CLIENT_AT,
+    longTermKey = world.key,
+    options: WorldOptions = world.options,
+  ) {
+    super(world, at, seed);
+    const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : longTermKey;
     this.client = new ClientControl(
       {
         key: { key },
@@ -209,7 +219,7 @@ export class SimServer extends End {
     this.ports.entropy.fill(cookieSecret);
     this.server = new ServerControl(
       {
-        keys: [{ key: world.key }],
+        keys: [{ key: world.key }, { key: world.otherKey }],
         suites,
         groups,
         secret: cookieSecret,
@@ -219,7 +229,7 @@ export class SimServer extends End {
         order: (order, ...bytes) => this.order(order, ...bytes),
         send: (_fd, datagram, to) => world.network.send(SERVER_AT, to, datagram),
         log: (level, message) => this.log.push(`${level} ${message}`),
-        clientName: () => "client",
+        clientName: (index) => index === 0 ? "client" : "other",
       },
     );
     this.control = this.server;
@@ -228,12 +238,7 @@ export class SimServer extends End {
       role: "server",
       cookieSecret,
       cookiePolicy: { suites, groups },
-      clients: [{
-        name: "client",
-        addresses: [`${CLIENT_INNER.join(".")}/32`],
-        given: [`${CLIENT_INNER.join(".")}/24`],
-        maxSpeedBitsPerS: 1e10,
-      }],
+      clients: [serverClient("client", CLIENT_INNER), serverClient("other", OTHER_INNER)],
       innerAddresses: [`${SERVER_INNER.join(".")}/24`],
       mtu: 1280,
       datagramMaxLen: 1472,
@@ -245,6 +250,11 @@ export class SimServer extends End {
   protected override onEvent(event: WorkerEvent): void {
     if (event.type === "closed") this.closed.push(event.reason);
   }
+}
+
+function serverClient(name: string, inner: readonly number[]) {
+  const address = inner.join(".");
+  return { name, addresses: [`${address}/32`], given: [`${address}/24`], maxSpeedBitsPerS: 1e10 };
 }
 
 function common(world: World, mailbox: SharedArrayBuffer) {
@@ -266,7 +276,10 @@ export class World {
   readonly time = new VirtualTime();
   readonly network: SimNetwork;
   readonly key: Uint8Array;
+  readonly otherKey = new Uint8Array(32).fill(0x22);
+  readonly ledger = new NonceLedger();
   client!: SimClient;
+  other: SimClient | undefined;
   server!: SimServer;
   #starts = 0;
 
@@ -275,12 +288,28 @@ export class World {
     this.key = new Uint8Array(32).fill(0x11);
     this.network.attach("client", CLIENT_AT, (datagram) => this.#deliver(this.client, datagram));
     this.network.attach("server", SERVER_AT, (datagram) => this.#deliver(this.server, datagram));
+    if (options.twoClients) {
+      this.network.attach("other", OTHER_AT, (datagram) => this.#deliver(this.other, datagram));
+    }
     this.startServer();
     this.startClient();
+    if (options.twoClients) this.startOther();
   }
 
-  startClient(): void {
-    this.client = new SimClient(this, this.options.seed * 1000 + this.#starts++);
+  /** `changes`: the client comes back with another configuration. */
+  startClient(changes: Partial<WorldOptions> = {}): void {
+    const options = { ...this.options, ...changes };
+    this.client = new SimClient(
+      this,
+      this.options.seed * 1000 + this.#starts++,
+      CLIENT_AT,
+      this.key,
+      options,
+    );
+  }
+
+  startOther(at: EndpointAddress = OTHER_AT): void {
+    this.other = new SimClient(this, this.options.seed * 1000 + 250 + this.#starts++, at, this.otherKey);
   }
 
   startServer(): void {
