@@ -98,13 +98,14 @@ export class EpochKeys {
     let low = 0;
     for (let i = 0; i < header.sequenceLen; i++) low = low << 8 | (record[header.sequenceOff + i] ^= mask[i]);
     const sequenceNumber = reconstruct(this.#window.next, 8 * header.sequenceLen, low);
-    const verdict = this.#window.check(sequenceNumber);
-    if (verdict !== "fresh") return verdict;
     const inner = this.#aead.open(sequenceNumber, record.subarray(0, header.headerLen), sealed);
     if (inner === undefined) {
       this.#failedOpens++;
       return "bad tag";
     }
+    // RFC 9147 §4.5.1: after deprotection, so that the time of a drop says nothing about the hidden number.
+    const verdict = this.#window.check(sequenceNumber);
+    if (verdict !== "fresh") return verdict;
     this.#window.mark(sequenceNumber);
     return this.#unpad(inner, sequenceNumber);
   }

@@ -73,6 +73,8 @@ export class Session {
   #updatePostedAt = -1;
   #updateAcked = false;
   #updateRepeatAt = 0;
+  /** Whether the peer asked for a KeyUpdate that has not been sent. */
+  #updateRequested = false;
   /** Epoch of the last key that was given out for sealing. */
   #keyedEpoch = 2;
 
