@@ -86,6 +86,7 @@ async function runTunnel(
       key: { key },
       ...policyOf(config),
       datagramLen: path.up.datagramLen,
+      intervalNs: path.up.intervalNs,
       entropy: shim.entropy,
     },
     {

@@ -8,8 +8,15 @@ import { parseServerWelcome } from "../wire/inner_control.ts";
 import type { Order, WorkerEvent } from "./messages.ts";
 
 // Chosen here.
-/** A handshake that gets nowhere starts again from a fresh ClientHello after so long. */
+/** A handshake that gets nowhere starts again from a fresh ClientHello after so long, or so many slots: each of its
+ * datagrams waits for one. */
 const RESTART_NS = 6e9;
+const RESTART_SLOTS = 16;
+/** A datagram is repeated after so many slots at the earliest; later each time, up to the second count. */
+const REPEAT_NS = 400e6;
+const REPEAT_SLOTS = 2.5;
+const REPEAT_MAX_NS = 6e9;
+const REPEAT_MAX_SLOTS = 6;
 const REPORT_NS = 10e9;
 
 export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";
@@ -19,6 +26,11 @@ export interface ClientControlPorts {
   log(level: "error" | "warn" | "info" | "debug", message: string, fields?: Record<string, unknown>): void;
   /** The server's welcome of a new session. */
   welcomed(welcome: ServerWelcome): void;
+}
+
+export interface ClientControlOptions extends Omit<DtlsClientOptions, "timeoutNs" | "timeoutMaxNs"> {
+  /** Of the client's own slots. */
+  readonly intervalNs: number;
 }
 
 export class ClientControl {
@@ -33,11 +45,17 @@ export class ClientControl {
   #startedNs: number;
   #reportAtNs: number;
   #firstNs: number;
+  readonly #restartNs: number;
 
-  constructor(options: DtlsClientOptions, ports: ClientControlPorts, nowNs: number) {
-    this.#options = options;
+  constructor({ intervalNs, ...options }: ClientControlOptions, ports: ClientControlPorts, nowNs: number) {
+    this.#options = {
+      ...options,
+      timeoutNs: Math.max(REPEAT_NS, REPEAT_SLOTS * intervalNs),
+      timeoutMaxNs: Math.max(REPEAT_MAX_NS, REPEAT_MAX_SLOTS * intervalNs),
+    };
+    this.#restartNs = Math.max(RESTART_NS, RESTART_SLOTS * intervalNs);
     this.#ports = ports;
-    this.#dtls = new DtlsClient(options);
+    this.#dtls = new DtlsClient(this.#options);
     this.#dtls.start(nowNs);
     this.#firstNs = this.#startedNs = nowNs;
     this.#reportAtNs = nowNs + REPORT_NS;
@@ -66,13 +84,15 @@ export class ClientControl {
 
   nextTimeoutNs(): number {
     if (this.#dtls.phase === "connected") return Infinity;
-    return Math.min(this.#dtls.nextTimeoutNs(), this.#startedNs + RESTART_NS, this.#reportAtNs);
+    // Once the session is handed over, its silence decides: the data Worker tells.
+    const restartAtNs = this.#delivered ? Infinity : this.#startedNs + this.#restartNs;
+    return Math.min(this.#dtls.nextTimeoutNs(), restartAtNs, this.#reportAtNs);
   }
 
   handleTimeout(nowNs: number): void {
     if (this.#dtls.phase === "connected") return;
     if (nowNs >= this.#reportAtNs) this.#report(nowNs);
-    const stuck = nowNs >= this.#startedNs + RESTART_NS && !this.#delivered;
+    const stuck = nowNs >= this.#startedNs + this.#restartNs && !this.#delivered;
     if (stuck || this.#dtls.phase === "failed") this.#begin(nowNs);
     else this.#dtls.handleTimeout(nowNs);
     this.#advance(nowNs);

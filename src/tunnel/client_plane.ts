@@ -21,6 +21,8 @@ const START_DELAY_NS = 40e6;
 /** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
 const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;
+/** The server says nothing under new keys before a record of ours has come: that takes slots of ours, some lost. */
+const FIRST_SIGN_INTERVALS = 6;
 /** Goodbye: how many slots carry the close frame before the train ends. */
 const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_MAX_NS = 1e9;
@@ -215,7 +217,9 @@ export class ClientPlane extends DataPlane {
     }
     if (this.#reported) return;
     const silentNs = this.nowNs - this.#peer.lastAuthenticNs;
-    const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * this.#config.down.intervalNs);
+    const { up, down } = this.#config;
+    const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * down.intervalNs) +
+      (this.#peer.pending === undefined ? 0 : FIRST_SIGN_INTERVALS * up.intervalNs);
     if (silentNs < limitNs && !worn) return;
     this.#reported = true;
     this.#peer.open = false;

@@ -32,11 +32,13 @@ const QUEUE_LEN = 128 * 1024;
 const QUEUE_NS = 250e6;
 const QUEUE_PACKETS_MIN = 32;
 const CLIENT_TIMEOUT_NS = 30e9;
+/** Until a new session has shown a sign of life: its slots may be 10 s apart. */
+const FIRST_SIGN_NS = 60e9;
 const TIMEOUT_INTERVALS = 50;
 /** Slot 0 must not have passed when the pacer takes the train over, which it does within 10 ms. */
 const START_DELAY_NS = 40e6;
 const HANDSHAKES_MAX = 256;
-const HANDSHAKE_TIMEOUT_NS = 20e9;
+const HANDSHAKE_TIMEOUT_NS = 70e9;
 const REPLY_LEN_MAX = 2048;
 const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_NS = 500e6;
@@ -372,7 +374,8 @@ export class ServerPlane extends DataPlane {
     }
     if (peer.current === undefined && peer.pending === undefined) return;
     const rate = this.#rates[peer.index];
-    const limitNs = Math.max(CLIENT_TIMEOUT_NS, rate > 0 ? TIMEOUT_INTERVALS / rate : 0);
+    const leastNs = peer.current === undefined ? FIRST_SIGN_NS : CLIENT_TIMEOUT_NS;
+    const limitNs = Math.max(leastNs, rate > 0 ? TIMEOUT_INTERVALS / rate : 0);
     if (this.nowNs - peer.lastAuthenticNs > limitNs) this.#forget(peer, "nothing heard for too long");
   }
 }

@@ -77,6 +77,8 @@ export class SimNetwork {
     delivered: 0,
   };
   conditions: NetworkConditions;
+  /** Somebody on the path who reads everything that leaves. */
+  tap: ((datagram: Datagram) => void) | undefined;
   readonly #time: VirtualTime;
   readonly #seed: number;
   readonly #byOwn = new Map<string, Participant>();
@@ -127,7 +129,15 @@ export class SimNetwork {
       head: constantHead(bytes),
     });
     sender.random.seek(sender.sentCount++ * WORDS_PER_DATAGRAM);
-    this.#carry({ bytes: bytes.slice(), from: sender.outer, to }, sender.random);
+    const datagram = { bytes: bytes.slice(), from: sender.outer, to };
+    this.tap?.({ ...datagram, bytes: bytes.slice() });
+    this.#carry(datagram, sender.random);
+  }
+
+  /** Puts a datagram of somebody else's on the path, with whatever source address: it arrives at once, unless the
+   * network is parted, and shifts nobody's losses. */
+  inject(datagram: Datagram): void {
+    this.#time.after(0, () => this.#arrive(datagram));
   }
 
   /** What the observer beside `sender` saw; all of it if no name is given. */

@@ -151,6 +151,23 @@ Deno.test("an outage of an hour ends with the tunnel up again", () => {
   assert.ok(world.runUntilUp(60 * SECOND, 2));
 });
 
+for (const [upNs, downNs] of [[10e9, 10e9], [10e9, 10e6], [10e6, 10e9]]) {
+  Deno.test(`slots of ${upNs / 1e9} s up and ${downNs / 1e9} s down are enough for a tunnel`, () => {
+    const train = (intervalNs: number) => ({ ...TRAIN, intervalNs, jitterSdNs: 0.05 * intervalNs });
+    const world = new World({ seed: 30, up: train(upNs), down: train(downNs) });
+    assert.ok(world.runUntilUp(150 * SECOND), world.client.log.join("\n"));
+    const { reconnects } = world.client.client;
+    world.client.io.tunSubmit(innerPacket(CLIENT_INNER, SERVER_INNER, 100, 1));
+    world.server.io.tunSubmit(innerPacket(SERVER_INNER, CLIENT_INNER, 100, 1));
+    world.client.wake();
+    world.server.wake();
+    world.run(300 * SECOND);
+    assert.equal(world.server.io.tunWritten.length, 1);
+    assert.equal(world.client.io.tunWritten.length, 1);
+    assert.equal(world.client.client.reconnects, reconnects, "a session lasts");
+  });
+}
+
 Deno.test("a wrong key never connects; the server says why, the client what it knows", () => {
   const world = new World({ seed: 26, wrongKey: true });
   assert.equal(world.runUntilUp(30 * SECOND), false);

@@ -60,6 +60,32 @@ class SeededEntropy implements Entropy {
   }
 }
 
+/** Knows how much of it is in use. */
+class CountedMemory extends HeapMemory {
+  usedLen = 0;
+
+  override alloc(len: number): number {
+    const off = super.alloc(len);
+    this.usedLen += len;
+    return off;
+  }
+
+  override free(off: number, len: number): void {
+    super.free(off, len);
+    this.usedLen -= len;
+  }
+}
+
+/** What a session's keys are made of, for tests that play a hostile peer. */
+export interface TakenSession {
+  readonly suite: number;
+  readonly clientSecret: Uint8Array;
+  readonly serverSecret: Uint8Array;
+  /** message_seq of the first message that each side sends after the handshake. */
+  readonly clientMessageSeq: number;
+  readonly serverMessageSeq: number;
+}
+
 interface Control {
   handle(event: WorkerEvent, nowNs: number): void;
   nextTimeoutNs(): number;
@@ -68,7 +94,7 @@ interface Control {
 
 /** One participant as long as its process lives. */
 abstract class End {
-  readonly memory = new HeapMemory(MEMORY_LEN);
+  readonly memory = new CountedMemory(MEMORY_LEN);
   readonly protection: LedgerProtection;
   readonly mailbox = Mailbox.create<Order>(MAILBOX_LEN);
   readonly counters: DataCounters;
@@ -165,6 +191,8 @@ abstract class End {
 export class SimClient extends End {
   readonly welcomes: ServerWelcome[] = [];
   readonly client: ClientControl;
+  /** The newest session that the handshake has made. */
+  taken: TakenSession | undefined;
 
   constructor(
     world: World,
@@ -181,10 +209,22 @@ export class SimClient extends End {
         suites: options.suites ?? [0x1301, 0x1303],
         groups: [0x1d],
         datagramLen: (options.up ?? TRAIN).datagramLen,
+        intervalNs: (options.up ?? TRAIN).intervalNs,
         entropy: this.ports.entropy,
       },
       {
-        order: (order, ...bytes) => this.order(order, ...bytes),
+        order: (order, ...bytes) => {
+          if (order.type === "session") {
+            this.taken = {
+              suite: order.suite,
+              clientSecret: bytes[0].slice(),
+              serverSecret: bytes[1].slice(),
+              clientMessageSeq: order.sendMessageSeq,
+              serverMessageSeq: order.receiveMessageSeq,
+            };
+          }
+          this.order(order, ...bytes);
+        },
         log: (level, message) => this.log.push(`${level} ${message}`),
         welcomed: (welcome) => this.welcomes.push(welcome),
       },
