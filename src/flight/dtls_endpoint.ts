@@ -16,6 +16,7 @@ import { ALERT, alertName, emitAlert, parseAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitAck, parseAck, type RecordNumber } from "../wire/dtls_ack.ts";
 import { HANDSHAKE_HEADER_LEN, parseHandshakeHeader } from "../wire/handshake_header.ts";
+import { EarlyRecords } from "./early_records.ts";
 import { filler, FILLER_LEN_MIN } from "./filler.ts";
 import { OutgoingFlight, type Packing, type RecordMaker } from "./outgoing_flight.ts";
 import { type ReassembledMessage, Reassembly } from "./reassembly.ts";
@@ -96,6 +97,7 @@ export abstract class DtlsEndpoint {
   /** Records of the peer's current flight, for ACKs. */
   #received: RecordNumber[] = [];
   #ackAtNs = Infinity;
+  readonly #early = new EarlyRecords();
 
   constructor(entropy: Entropy, timers: TimerOptions, firstMessageSeq: number, datagramLen: number) {
     this.#entropy = entropy;
@@ -111,7 +113,12 @@ export abstract class DtlsEndpoint {
       if (this.phase === "failed") return;
       if (record.kind === "malformed") this.drops.malformed++;
       else if (record.kind === "plaintext") this.#plaintext(record, datagram.length, nowNs);
-      else this.#ciphertext(record, datagram.length, nowNs);
+      else if (!this.#isEarly(record)) this.#ciphertext(record, datagram.length, nowNs);
+      else if (!this.#early.keep(record, datagram.length)) this.drops.unopened++;
+    }
+    if (this.#receiveKeys === undefined) return;
+    for (const { record, datagramLen } of this.#early.take()) {
+      if (this.phase !== "failed") this.#ciphertext(record, datagramLen, nowNs);
     }
   }
 
@@ -142,6 +149,7 @@ export abstract class DtlsEndpoint {
     this.#sendKeys?.wipe();
     this.#receiveKeys?.wipe();
     this.#sendKeys = this.#receiveKeys = undefined;
+    this.#early.take();
     this.flight = undefined;
     this.retransmitAtNs = this.#ackAtNs = Infinity;
   }
@@ -256,6 +264,12 @@ export abstract class DtlsEndpoint {
       const alert = contentType === CONTENT_TYPE.alert ? parseAlert(content) : undefined;
       if (alert !== undefined) this.lastAlert = alert.description;
     }
+  }
+
+  /** RFC 9147 §4.2.1: records of an epoch whose keys are not there yet may be kept. */
+  #isEarly({ header }: CiphertextRecord): boolean {
+    const isBefore = this.phase === "hello" || this.phase === "cookie";
+    return isBefore && this.#receiveKeys === undefined && header.epochBits === 2;
   }
 
   #ciphertext(record: CiphertextRecord, datagramLen: number, nowNs: number): void {

@@ -9,6 +9,9 @@ export const LEGACY_VERSION = { tls: 0x0303, dtls: 0xfefd } as const;
 export const VERSION_1_3 = { tls: 0x0304, dtls: 0xfefc } as const;
 export const RANDOM_LEN = 32;
 const SESSION_ID_LEN_MAX = 32;
+// Chosen here.
+/** Ours puts the cookie first; others have some before it. */
+export const FIRST_EXTENSIONS_MAX = 16;
 
 export interface ClientHello {
   readonly legacyVersion: number;
@@ -51,15 +54,19 @@ export function emitClientHello(protocol: "dtls" | "tls", hello: ClientHello): U
   );
 }
 
-/** The cookie of a DTLS ClientHello of which only the first fragment is there: `undefined` unless `cookie` is its first
- * extension and lies whole in `fragment`. */
+/** The cookie of a DTLS ClientHello of which only the first fragment is there: `undefined` unless it is among the first
+ * FIRST_EXTENSIONS_MAX extensions and lies whole in `fragment`. */
 export function cookieOfFirstFragment(fragment: Uint8Array): Uint8Array | undefined {
   const reader = new Reader(fragment);
   readStart("dtls", reader);
   reader.u16(); // length of the extensions, which go on in the next fragment
-  const type = reader.u16();
-  const cookie = parseCookie(reader.vector16());
-  return reader.failed || type !== EXTENSION.cookie ? undefined : cookie;
+  for (let count = 0; count < FIRST_EXTENSIONS_MAX; count++) {
+    const type = reader.u16();
+    const body = reader.vector16();
+    if (reader.failed) return undefined;
+    if (type === EXTENSION.cookie) return parseCookie(body);
+  }
+  return undefined;
 }
 
 function readStart(protocol: "dtls" | "tls", reader: Reader) {

@@ -166,15 +166,16 @@ async function connect(
   return { peer, result: client.result, phase: client.phase, lines };
 }
 
+const HYBRID = 0x11ec;
+const GROUP_NAMES = [[0x1d, "x25519"], [0x17, "secp256r1"], [HYBRID, "x25519mlkem768"]] as const;
+
 for (const [suite, suiteName] of SUITE_NAMES) {
-  for (const [group, groupName] of [[0x1d, "x25519"], [0x17, "secp256r1"]] as const) {
+  for (const [group, groupName] of GROUP_NAMES) {
+    const args = ["-l", suiteName, ...group === HYBRID ? ["--pqc", "X25519MLKEM768"] : []];
     // A plain identity stands for SHA-256 (RFC 8446 §4.2.11), so that there is no suite with SHA-384 here.
     if (suite === 0x1302) continue;
     interop(`DtlsServer serves a wolfSSL client: ${suiteName}, ${groupName}`, async () => {
-      const { peer, result, phase, lines } = await serve({ suites: [suite], groups: [group] }, [
-        "-l",
-        suiteName,
-      ]);
+      const { peer, result, phase, lines } = await serve({ suites: [suite], groups: [group] }, args);
       assert.equal(peer.code, 0, peer.output);
       assert.equal(phase, "connected", peer.output);
       assert.equal(result!.suite.id, suite);
@@ -184,10 +185,7 @@ for (const [suite, suiteName] of SUITE_NAMES) {
     });
 
     interop(`DtlsClient connects to a wolfSSL server: ${suiteName}, ${groupName}`, async () => {
-      const { peer, result, phase, lines } = await connect({ suites: [suite], groups: [group] }, [
-        "-l",
-        suiteName,
-      ]);
+      const { peer, result, phase, lines } = await connect({ suites: [suite], groups: [group] }, args);
       assert.equal(phase, "connected", peer.output);
       assert.equal(result!.suite.id, suite);
       assert.equal(result!.group, group);

@@ -5,25 +5,9 @@ import { fromHex } from "../../../src/base/mod.ts";
 import { datagramLenMin } from "../../../src/flight/dtls_client.ts";
 import { PskDirectory } from "../../../src/handshake/psk_directory.ts";
 import type { PskLookup } from "../../../src/handshake/types.ts";
-import { ADDRESS, CLEAN, KEY, Pipe, testEntropy } from "./pipe.ts";
+import { ADDRESS, assertConnected, CLEAN, KEY, Pipe, testEntropy } from "./pipe.ts";
 
 const SECOND = 1e9;
-
-function assertConnected(pipe: Pipe): void {
-  assert.equal(pipe.client.phase, "connected");
-  assert.equal(pipe.server?.phase, "connected");
-  const client = pipe.client.result!;
-  const server = pipe.server!.result!;
-  assert.deepEqual(client.clientSecret, server.clientSecret);
-  assert.deepEqual(client.serverSecret, server.serverSecret);
-  assert.deepEqual(client.exporterSecret, server.exporterSecret);
-  assert.notDeepEqual(client.clientSecret, client.serverSecret);
-  assert.ok(client.clientSecret.some((byte) => byte !== 0));
-  assert.equal(client.suite.id, server.suite.id);
-  assert.equal(client.group, server.group);
-  assert.equal(client.sendMessageSeq, server.receiveMessageSeq);
-  assert.equal(client.receiveMessageSeq, server.sendMessageSeq);
-}
 
 for (const suite of [0x1301, 0x1302, 0x1303]) {
   for (const group of [0x1d, 0x17]) {

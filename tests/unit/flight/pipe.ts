@@ -1,5 +1,6 @@
 /** A client, a gate and a server in memory, with a clock and a path that loses, delays, repeats and damages. */
 
+import assert from "node:assert/strict";
 import { SeededRandom, seedOf } from "../../../src/base/random.ts";
 import { DtlsClient, type DtlsClientOptions } from "../../../src/flight/dtls_client.ts";
 import { DtlsServer, type DtlsServerOptions } from "../../../src/flight/dtls_server.ts";
@@ -155,4 +156,21 @@ export class Pipe {
       else this.client.receive(datagram, this.nowNs);
     }
   }
+}
+
+/** Both ends are connected, and have the same secrets. */
+export function assertConnected(pipe: Pipe): void {
+  assert.equal(pipe.client.phase, "connected");
+  assert.equal(pipe.server?.phase, "connected");
+  const client = pipe.client.result!;
+  const server = pipe.server!.result!;
+  assert.deepEqual(client.clientSecret, server.clientSecret);
+  assert.deepEqual(client.serverSecret, server.serverSecret);
+  assert.deepEqual(client.exporterSecret, server.exporterSecret);
+  assert.notDeepEqual(client.clientSecret, client.serverSecret);
+  assert.ok(client.clientSecret.some((byte) => byte !== 0));
+  assert.equal(client.suite.id, server.suite.id);
+  assert.equal(client.group, server.group);
+  assert.equal(client.sendMessageSeq, server.receiveMessageSeq);
+  assert.equal(client.receiveMessageSeq, server.sendMessageSeq);
 }

@@ -36,17 +36,20 @@ function assertEqualSecrets({ client, server }: Machines): void {
   assert.deepEqual(client.result!.exporterSecret, server.result!.exporterSecret);
 }
 
+const GROUPS = [0x1d, 0x17, 0x11ec];
+
 for (const protocol of ["tls", "dtls"] as const) {
   Deno.test(`ClientHandshake and ServerHandshake agree in ${protocol}, with a share at once or asked for`, () => {
     for (const suite of [0x1301, 0x1302, 0x1303]) {
-      for (const group of [0x1d, 0x17]) {
+      for (const group of GROUPS) {
         const direct = handshake(protocol, {
-          client: { suites: [suite], shareGroups: [group] },
+          client: { suites: [suite], groups: GROUPS, shareGroups: [group] },
           server: { groups: [group] },
         });
         assertEqualSecrets(direct);
         assert.equal(direct.client.isRetried, false);
-        const retried = handshake(protocol, { client: { suites: [suite] }, server: { groups: [group] } });
+        const client = { suites: [suite], groups: GROUPS };
+        const retried = handshake(protocol, { client, server: { groups: [group] } });
         assertEqualSecrets(retried);
         assert.equal(retried.client.isRetried, true);
         assert.equal(retried.client.result!.group, group);

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { concat, fromHex } from "../../../src/base/mod.ts";
-import { cookieOfFirstFragment, emitClientHello, parseClientHello } from "../../../src/wire/client_hello.ts";
+import {
+  cookieOfFirstFragment,
+  emitClientHello,
+  FIRST_EXTENSIONS_MAX,
+  parseClientHello,
+} from "../../../src/wire/client_hello.ts";
 import { emitCookie, emitGroups, emitPadding } from "../../../src/wire/extensions.ts";
 import {
   emitHandshakeFragment,
@@ -43,13 +48,29 @@ Deno.test("emitClientHello() has legacy_cookie in DTLS alone", () => {
   assert.equal(dtls[2 + 32 + 4], 0); // after version, random and session id
 });
 
-Deno.test("cookieOfFirstFragment() finds a first cookie that is there whole", () => {
+Deno.test("cookieOfFirstFragment() finds a cookie that is there whole", () => {
   const body = emitClientHello("dtls", clientHello);
   const cookieEnd = 2 + 32 + 4 + 1 + 6 + 2 + 2 + 4 + 2 + 3;
   assert.deepEqual(cookieOfFirstFragment(body.subarray(0, cookieEnd)), Uint8Array.of(9, 8, 7));
   assert.equal(cookieOfFirstFragment(body.subarray(0, cookieEnd - 1)), undefined);
-  const other = emitClientHello("dtls", { ...clientHello, extensions: clientHello.extensions.toReversed() });
-  assert.equal(cookieOfFirstFragment(other), undefined);
+  assert.equal(cookieOfFirstFragment(emitClientHello("dtls", { ...clientHello, extensions: [] })), undefined);
+});
+
+Deno.test("cookieOfFirstFragment() looks behind other extensions, but not behind many", () => {
+  const cookie = emitCookie(Uint8Array.of(9, 8, 7));
+  const hello = (before: number) => {
+    const others = Array.from(
+      { length: before },
+      (_, index) => ({ type: 1000 + index, body: new Uint8Array(3) }),
+    );
+    return emitClientHello("dtls", { ...clientHello, extensions: [...others, cookie, emitPadding(9)] });
+  };
+  for (const before of [0, 1, FIRST_EXTENSIONS_MAX - 1]) {
+    assert.deepEqual(cookieOfFirstFragment(hello(before)), Uint8Array.of(9, 8, 7));
+    assert.deepEqual(cookieOfFirstFragment(hello(before).subarray(0, -13)), Uint8Array.of(9, 8, 7));
+    assert.equal(cookieOfFirstFragment(hello(before).subarray(0, -14)), undefined);
+  }
+  assert.equal(cookieOfFirstFragment(hello(FIRST_EXTENSIONS_MAX)), undefined);
 });
 
 Deno.test("parseServerHello() reads what emitServerHello() wrote, and nothing shorter or longer", () => {
