@@ -66,9 +66,9 @@ interface Pair {
 
 export function viewDirection(input: DirectionInput): DirectionView {
   const packets = packetsOf(input);
-  const replies = input.from === "server" ? handshakeReplies(packets) : 0;
-  const endNs = quietMomentNs(packets.slice(replies));
-  const train = packets.slice(replies).filter((packet) => packet.timeNs <= endNs);
+  const sentInSlots = packets.filter((packet) => !isHandshakeReply(input, packet));
+  const endNs = quietMomentNs(sentInSlots);
+  const train = sentInSlots.filter((packet) => packet.timeNs <= endNs);
   const slots = input.slots.filter((slot) => slot.plannedNs <= endNs);
   const sent = slots.filter((slot) => !slot.skipped && !slot.refused);
   // UDP on a veth keeps the order, so the n-th packet is the n-th slot sent; without equal counts nothing is compared.
@@ -81,7 +81,7 @@ export function viewDirection(input: DirectionInput): DirectionView {
     from: input.from,
     intervalNs: input.intervalNs,
     packetLen: input.packetLen,
-    handshakeReplies: replies,
+    handshakeReplies: packets.length - sentInSlots.length,
     slots: slots.length,
     skipped: slots.filter((slot) => slot.skipped).length,
     refused: slots.filter((slot) => slot.refused).length,
@@ -118,10 +118,11 @@ function serverPort({ from }: DirectionInput, outer: OuterPacket): number {
   return from === "server" ? outer.sourcePort : outer.destinationPort;
 }
 
-/** A server answers the handshake at once, before its train of slots; its train begins with the first data record. */
-function handshakeReplies(packets: readonly Packet[]): number {
-  const first = packets.findIndex((packet) => isDataRecord(packet.outer));
-  return first < 0 ? packets.length : first;
+/** A server answers the handshake at once, beside its train of slots, and again what a client repeats: until the first
+ * phase begins. Later there is nothing to answer, and such a packet counts as one too many. */
+function isHandshakeReply(input: DirectionInput, packet: Packet): boolean {
+  const phasesNs = input.startNs + input.phases[0].fromS * 1e9;
+  return input.from === "server" && !isDataRecord(packet.outer) && packet.timeNs < phasesNs;
 }
 
 /** The observer stops while the ends go on, so the count has to end at a moment that falls into the same place of both

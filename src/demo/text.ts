@@ -73,7 +73,7 @@ function directionLines(view: DirectionView): string[] {
   const { idle, busy } = view.classes;
   return [
     `  ${view.name}: ${view.packets} packets${
-      view.handshakeReplies > 0 ? ` (and ${view.handshakeReplies} answers to the handshake before them)` : ""
+      view.handshakeReplies > 0 ? ` (and ${view.handshakeReplies} answers to the handshake beside them)` : ""
     }`,
     ...table([["", "idle", "busy"], ...classRows(view)]),
     `  Deviations idle and busy: ${

@@ -54,6 +54,19 @@ Deno.test("viewDirection() counts a server's answers to the handshake apart from
   assert.ok(view.packets > 5900);
 });
 
+Deno.test("viewDirection() takes an answer to a repeated hello among the slots for one until the first phase, not later", () => {
+  const input = makeDirection("server");
+  const answer = (index: number) =>
+    changed(input, (frames) => {
+      const frame = frameAt(frames[index].timeNs + 1000, { firstByte: 0x2e, ports: [1405, 40_000] });
+      return frames.toSpliced(index + 1, 0, frame);
+    });
+  assert.equal(viewDirection(answer(100)).handshakeReplies, 3);
+  assert.deepEqual(broken(answer(100)), []);
+  assert.equal(viewDirection(answer(2000)).handshakeReplies, 2);
+  assert.deepEqual(broken(answer(2000)), [COUNT, TIMES]); // packets and slots cannot be paired any more
+});
+
 Deno.test("viewDirection() draws the same packet rate idle and busy, and data only where it was", () => {
   const { packetRate, dataShare } = viewDirection(makeDirection("client")).plots;
   assert.equal(packetRate.length, PHASES[1].toS * 10);
