@@ -12,11 +12,12 @@ import type { Order, WorkerEvent } from "./messages.ts";
  * datagrams waits for one. */
 const RESTART_NS = 6e9;
 const RESTART_SLOTS = 16;
-/** A datagram is repeated after so many slots at the earliest; later each time, up to the second count. */
+/** A flight of up to three datagrams is repeated after so many slots at the earliest; later each time, up to the second
+ * count. */
 const REPEAT_NS = 400e6;
-const REPEAT_SLOTS = 2.5;
+const REPEAT_SLOTS = 4;
 const REPEAT_MAX_NS = 6e9;
-const REPEAT_MAX_SLOTS = 6;
+const REPEAT_MAX_SLOTS = 8;
 const REPORT_NS = 10e9;
 
 export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";

@@ -10,7 +10,8 @@ import { addressBytes } from "./server_plane.ts";
 
 // Chosen here.
 const HALF_OPEN_MAX = 256;
-/** A client with the longest interval needs a few slots of 10 s; only holders of a key come so far. */
+/** A client with the longest interval needs a few slots of 10 s. Only holders of a key keep a place so long: parts of a
+ * hello leave when others want it. */
 const HANDSHAKE_TIMEOUT_NS = 60e9;
 /** A handshake that is done stays so long, to acknowledge a repeated Finished. */
 const LINGER_NS = 5e9;
@@ -44,6 +45,7 @@ export class ServerControl {
   readonly counters = { begun: 0, done: 0, failed: 0, refusedBusy: 0, refusedRate: 0, timedOut: 0 };
   readonly #options: DtlsServerOptions;
   readonly #ports: ServerControlPorts;
+  /** By address, the oldest first. */
   readonly #handshakes = new Map<string, Handshake>();
   #tokens = BEGIN_PER_SECOND;
   #tokensAtNs = 0;
@@ -104,7 +106,7 @@ export class ServerControl {
       this.counters.refusedRate++;
       return undefined;
     }
-    if (this.#handshakes.size >= HALF_OPEN_MAX && !this.#handshakes.has(key)) {
+    if (this.#handshakes.size >= HALF_OPEN_MAX && !this.#handshakes.has(key) && !this.#forgetPart()) {
       this.counters.refusedBusy++;
       return undefined;
     }
@@ -118,8 +120,20 @@ export class ServerControl {
       delivered: false,
     };
     handshake.dtls.start(nowNs);
+    this.#handshakes.delete(key);
     this.#handshakes.set(key, handshake);
     return handshake;
+  }
+
+  /** Forgets the oldest handshake of which only a part of the hello is there: for that a cookie is enough, but no key. */
+  #forgetPart(): boolean {
+    for (const [key, { dtls }] of this.#handshakes) {
+      if (dtls.phase !== "hello") continue;
+      this.#handshakes.delete(key);
+      this.counters.refusedBusy++;
+      return true;
+    }
+    return false;
   }
 
   #advance(key: string, handshake: Handshake, nowNs: number): void {

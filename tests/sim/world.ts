@@ -22,6 +22,8 @@ import { VirtualTime } from "./virtual_time.ts";
 const MEMORY_LEN = 8 << 20;
 const MAILBOX_LEN = 1 << 16;
 const TURNS_MAX = 64;
+/** As by default: X25519MLKEM768, X25519, secp256r1. */
+const GROUPS = [0x11ec, 0x1d, 0x17];
 export const CLIENT_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
 export const OTHER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 3]), port: 40_000 };
 export const SERVER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 2]), port: 1405 };
@@ -37,6 +39,8 @@ export interface WorldOptions {
   readonly rekeyRecords?: number;
   /** Suites, the client's preference first. */
   readonly suites?: readonly number[];
+  /** Groups, the client's preference first. */
+  readonly groups?: readonly number[];
   readonly wrongKey?: boolean;
   /** A second client with a key and an inner address of its own. */
   readonly twoClients?: boolean;
@@ -207,7 +211,7 @@ export class SimClient extends End {
       {
         key: { key },
         suites: options.suites ?? [0x1301, 0x1303],
-        groups: [0x1d],
+        groups: options.groups ?? GROUPS,
         datagramLen: (options.up ?? TRAIN).datagramLen,
         intervalNs: (options.up ?? TRAIN).intervalNs,
         entropy: this.ports.entropy,
@@ -250,11 +254,13 @@ export class SimClient extends End {
 export class SimServer extends End {
   readonly server: ServerControl;
   readonly closed: string[] = [];
+  /** Types of all events that main has been told of, but handshakes. */
+  readonly events: string[] = [];
 
   constructor(world: World, seed: number) {
     super(world, SERVER_AT, seed);
     const suites = [0x1301, 0x1303];
-    const groups = [0x1d, 0x17];
+    const groups = GROUPS;
     const cookieSecret = new Uint8Array(32);
     this.ports.entropy.fill(cookieSecret);
     this.server = new ServerControl(
@@ -289,6 +295,7 @@ export class SimServer extends End {
 
   protected override onEvent(event: WorkerEvent): void {
     if (event.type === "closed") this.closed.push(event.reason);
+    if (event.type !== "handshake") this.events.push(event.type);
   }
 }
 
