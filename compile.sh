@@ -214,7 +214,8 @@ build_executable() {
     return
   }
   prepare_denort
-  deno compile --quiet --frozen --no-check "${permissions[@]}" \
+  # A code cache would be read from a file of a known name in the directory for temporary files, by root.
+  deno compile --quiet --frozen --no-check --no-code-cache "${permissions[@]}" \
     --include "$shim" --include src/cli/data_worker.ts --output i405 mod.ts
   built i405 "$sum"
   say "built ./i405 ($(stat -c %s i405) bytes)"
