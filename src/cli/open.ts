@@ -19,8 +19,10 @@ export function openTunDevice(shim: Shim, name: string): number {
 function tunRemedy(errno: string, name: string): string {
   switch (errno) {
     case "EPERM":
-    case "EACCES":
       return `no right to do so; run as root, or once: sudo i405 tun add --user "$USER" --name ${name}`;
+    case "EACCES":
+      return "/dev/net/tun is closed to this user; run as root, or once: sudo chmod 666 /dev/net/tun " +
+        `(what may be done with it is decided by sudo i405 tun add --user "$USER" --name ${name})`;
     case "EBUSY":
       return "another program uses it; end that, or choose another name with --tun-name";
     case "EINVAL":
