@@ -16,7 +16,7 @@ export const SUITES = [
   "TLS_AES_256_GCM_SHA384",
   "TLS_CHACHA20_POLY1305_SHA256",
 ] as const;
-export const GROUPS = ["x25519", "secp256r1"] as const;
+export const GROUPS = ["x25519mlkem768", "x25519", "secp256r1"] as const;
 
 export interface Setting<T> {
   readonly kind: Kind<T>;
