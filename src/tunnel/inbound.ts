@@ -143,7 +143,6 @@ export class Inbound {
     if (len < 0) {
       const found = this.#openSlowly(at, peer, session, epoch, nowNs);
       if (found === undefined) {
-        epoch.failedOpens++;
         this.#counters.add("records_failed");
         return;
       }
@@ -187,11 +186,16 @@ export class Inbound {
         return found;
       }
     }
+    epoch.failedOpens++; // RFC 9147 §4.5.3: counted for each key that it was tried with
     const other = session === peer.current ? peer.pending : undefined;
     const otherEpoch = other?.receiveEpochFor(epoch.bits);
-    if (other === undefined || otherEpoch === undefined) return undefined;
+    if (other === undefined || otherEpoch === undefined || this.#slowOpens >= SLOW_OPENS_PER_TURN) {
+      return undefined;
+    }
     this.#remask(at, epoch.key, otherEpoch.key);
-    return this.#tryNumbers(at, other, otherEpoch, 0);
+    const found = this.#tryNumbers(at, other, otherEpoch, 0);
+    if (found === undefined) otherEpoch.failedOpens++;
+    return found;
   }
 
   #tryNumbers(at: number, session: Session, epoch: ReceiveEpoch, staleNs: number) {

@@ -1,0 +1,119 @@
+/* Records as they come from the network, opened under the sessions that they may belong to. */
+
+import assert from "node:assert/strict";
+import { suiteById } from "../../../src/crypto/suites.ts";
+import { EpochKeys } from "../../../src/record/handshake_records.ts";
+import { HeapMemory } from "../../../src/record/heap_memory.ts";
+import { PlainProtection } from "../../../src/record/plain_protection.ts";
+import { Session } from "../../../src/session/session.ts";
+import { COUNTERS_LEN, DataCounters } from "../../../src/tunnel/counters.ts";
+import { Inbound, type InboundPeer } from "../../../src/tunnel/inbound.ts";
+
+const SUITE = suiteById(0x1301);
+const RECORDS_PER_NS = 1e-3;
+const DATAGRAM_LEN_MAX = 512;
+
+interface Taken {
+  readonly session: Session;
+  readonly number: number;
+  readonly text: string;
+}
+
+class World {
+  readonly memory = new HeapMemory(2 ** 18);
+  readonly peer: InboundPeer = { index: 0, current: undefined, pending: undefined };
+  readonly counters: DataCounters;
+  readonly taken: Taken[] = [];
+  readonly #protection = new PlainProtection(this.memory);
+  readonly #inbound: Inbound;
+  readonly #datagram: number;
+
+  constructor() {
+    this.counters = new DataCounters(this.memory, this.memory.alloc(COUNTERS_LEN));
+    this.#inbound = new Inbound(this.memory, this.#protection, this.counters, 8);
+    this.#datagram = this.memory.alloc(8 * DATAGRAM_LEN_MAX);
+  }
+
+  session(receive: Uint8Array): Session {
+    const secrets = {
+      suite: SUITE.id,
+      send: new Uint8Array(32),
+      receive,
+      sendMessageSeq: 0,
+      receiveMessageSeq: 0,
+    };
+    const options = { rekeyRecords: 1000, rekeyBlock: 100, receiveRate: RECORDS_PER_NS };
+    return new Session(this.memory, this.#protection, secrets, options, 0);
+  }
+
+  /** Takes datagrams of one record each, in one batch. */
+  receive(nowNs: number, ...datagrams: readonly Uint8Array[]): void {
+    this.#inbound.beginTurn();
+    datagrams.forEach((datagram, index) => {
+      const off = this.#datagram + index * DATAGRAM_LEN_MAX;
+      this.memory.u8.set(datagram, off);
+      assert.equal(this.#inbound.add(this.peer, off, off + datagram.length), datagram.length);
+    });
+    this.#inbound.run(nowNs, {
+      plaintext: (_peer, session, _epoch, number, off, len) => {
+        const text = new TextDecoder().decode(this.memory.u8.slice(off, off + len - 1));
+        this.taken.push({ session, number, text });
+      },
+    });
+  }
+}
+
+const SECRET = new Uint8Array(32).fill(1);
+const OTHER_SECRET = new Uint8Array(32).fill(2);
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("Inbound.run() hands on each record once, in order, and counts replays", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET);
+  const sealing = new EpochKeys(SUITE, SECRET, 3);
+  const [one, two] = ["one", "two"].map((text) => sealing.seal(23, bytes(text)));
+  world.receive(1, two, one, two);
+  world.receive(2, one);
+  assert.deepEqual(world.taken.map(({ text, number }) => [text, number]), [["two", 1], ["one", 0]]);
+  assert.equal(world.counters.get("records_replayed"), 2);
+  assert.equal(world.counters.get("records_failed"), 0);
+});
+
+Deno.test("Inbound.run() finds the session that is about to replace the current one", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET);
+  world.peer.pending = world.session(OTHER_SECRET);
+  const { current, pending } = world.peer;
+  const [old, fresh] = [new EpochKeys(SUITE, SECRET, 3), new EpochKeys(SUITE, OTHER_SECRET, 3)];
+  world.receive(1, fresh.seal(23, bytes("new")), old.seal(23, bytes("old")));
+  assert.deepEqual(world.taken, [
+    { session: pending, number: 0, text: "new" },
+    { session: current, number: 0, text: "old" },
+  ]);
+});
+
+Deno.test("Inbound.run() counts a record that opens under no key with each key that it was tried with", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET);
+  world.peer.pending = world.session(OTHER_SECRET);
+  const forged = new EpochKeys(SUITE, new Uint8Array(32).fill(3), 3).seal(23, bytes("forged"));
+  world.receive(1, forged, forged);
+  assert.equal(world.counters.get("records_failed"), 2);
+  assert.equal(world.peer.current.receiveEpochFor(3)!.failedOpens, 2);
+  assert.equal(world.peer.pending.receiveEpochFor(3)!.failedOpens, 2);
+  assert.deepEqual(world.taken, []);
+});
+
+Deno.test("Inbound.run() moves nothing for a record that does not open", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET);
+  const sealing = new EpochKeys(SUITE, SECRET, 3);
+  const records = Array.from({ length: 40 }, (_, index) => sealing.seal(23, bytes(`${index}`)));
+  const damaged = records[39].slice();
+  damaged[damaged.length - 1] ^= 1;
+  world.receive(1, damaged);
+  assert.equal(world.peer.current.receiveEpochFor(3)!.expected, 0);
+  world.receive(2, records[0]);
+  world.receive(3, records[39]);
+  assert.deepEqual(world.taken.map(({ number }) => number), [0, 39]);
+});
