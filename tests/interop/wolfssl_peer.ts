@@ -2,9 +2,17 @@
 
 import { type RemoteInfo, type Socket } from "node:dgram";
 import { createSocket } from "node:dgram";
-import { EpochKeys, splitDatagram } from "../../src/record/handshake_records.ts";
-import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
+import { AEAD_TAG_LEN } from "../../src/crypto/suites.ts";
 import type { DtlsResult } from "../../src/flight/dtls_client.ts";
+import { RECORD } from "../../src/ports/mod.ts";
+import { HeapMemory } from "../../src/record/heap_memory.ts";
+import { PlainProtection } from "../../src/record/plain_protection.ts";
+import { Session } from "../../src/session/session.ts";
+import { COUNTERS_LEN, DataCounters } from "../../src/tunnel/counters.ts";
+import { Inbound, type InboundPeer } from "../../src/tunnel/inbound.ts";
+import { emitAlert } from "../../src/wire/alert.ts";
+import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
+import { isUnifiedHeader } from "../../src/wire/dtls_unified_header.ts";
 
 /** What the programs say over the connection: the client first. */
 export const CLIENT_LINE = "hello wolfssl!";
@@ -29,6 +37,8 @@ export const SUITE_NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 /** Ends a test that hangs; nothing is measured by it. */
 const GUARD_MS = 30_000;
+const RECORD_HEADER_LEN = 5;
+const PLAINTEXT_LEN_MAX = 2048;
 
 /** Where the programs are, built if need be; or why they cannot be had. */
 export async function findPeer(): Promise<{ readonly dir: string } | { readonly missing: string }> {
@@ -108,35 +118,109 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Application data in epoch 3 after a handshake. */
-export class Epoch3 {
-  readonly #send: EpochKeys;
-  readonly #receive: EpochKeys;
+/** What follows a handshake, epoch 3 and above: the parts that a tunnel has, `Session` and `Inbound`, with a sealer in
+ * place of the pacer. */
+export class Talk {
+  readonly session: Session;
+  readonly #memory = new HeapMemory(2 ** 18);
+  readonly #protection = new PlainProtection(this.#memory);
+  readonly #inbound: Inbound;
+  readonly #peer: InboundPeer;
+  readonly #datagram = this.#memory.alloc(PLAINTEXT_LEN_MAX);
+  readonly #work = this.#memory.alloc(RECORD.size);
+  #key: number;
+  #number = 0;
 
   constructor(result: DtlsResult, role: "client" | "server") {
-    const { suite, clientSecret, serverSecret } = result;
-    this.#send = new EpochKeys(suite, role === "client" ? clientSecret : serverSecret, 3);
-    this.#receive = new EpochKeys(suite, role === "client" ? serverSecret : clientSecret, 3);
+    const { clientSecret, serverSecret, sendMessageSeq, receiveMessageSeq } = result;
+    const [send, receive] = role === "client" ? [clientSecret, serverSecret] : [serverSecret, clientSecret];
+    this.session = new Session(
+      this.#memory,
+      this.#protection,
+      { suite: result.suite.id, send, receive, sendMessageSeq, receiveMessageSeq },
+      { rekeyRecords: 2 ** 23, rekeyBlock: 1, receiveRate: 1e-6 },
+      nowNs(),
+    );
+    const counters = new DataCounters(this.#memory, this.#memory.alloc(COUNTERS_LEN));
+    this.#inbound = new Inbound(this.#memory, this.#protection, counters, 8);
+    this.#peer = { index: 0, current: this.session, pending: undefined };
+    this.#key = this.session.newSendKey();
   }
 
   line(text: string): Uint8Array {
-    return this.#send.seal(CONTENT_TYPE.applicationData, new TextEncoder().encode(text), 200);
+    return this.#seal(CONTENT_TYPE.applicationData, new TextEncoder().encode(text), 200);
   }
 
   closeNotify(): Uint8Array {
-    return this.#send.seal(CONTENT_TYPE.alert, Uint8Array.of(1, 0));
+    return this.#seal(CONTENT_TYPE.alert, emitAlert(0));
   }
 
-  /** Contents of the records of epoch 3 in a datagram, authentic ones only. */
-  open(datagram: Uint8Array): { readonly contentType: number; readonly text: string }[] {
-    const contents: { contentType: number; text: string }[] = [];
-    for (const record of splitDatagram(datagram)) {
-      if (record.kind !== "ciphertext") continue;
-      const opened = this.#receive.open(record);
-      if (typeof opened === "string") continue;
-      contents.push({ contentType: opened.contentType, text: new TextDecoder().decode(opened.content) });
+  /** Application data of a datagram's records, authentic ones only; all other contents go to the session. */
+  open(datagram: Uint8Array): string[] {
+    const texts: string[] = [];
+    this.#inbound.beginTurn();
+    this.#memory.u8.set(datagram, this.#datagram);
+    const end = this.#datagram + datagram.length;
+    for (let at = this.#datagram; at < end;) {
+      if (!isUnifiedHeader(this.#memory.u8[at])) break;
+      const len = this.#inbound.add(this.#peer, at, end);
+      if (len <= 0) break;
+      at += len;
     }
-    return contents;
+    this.#inbound.run(nowNs(), {
+      plaintext: (_peer, session, { epoch }, number, off, len) => {
+        let last = off + len - 1;
+        while (this.#memory.u8[last] === 0) last--;
+        const content = this.#memory.u8.slice(off, last);
+        const contentType = this.#memory.u8[last];
+        if (contentType === CONTENT_TYPE.applicationData) texts.push(new TextDecoder().decode(content));
+        else if (session.control(contentType, content, epoch, number, nowNs()) === "update acknowledged") {
+          this.#key = session.nextSendEpoch();
+          this.#number = 0;
+        }
+      },
+    });
+    return texts;
+  }
+
+  /** What the session has to say: ACKs, KeyUpdates. */
+  controls(): Uint8Array[] {
+    this.session.maintain(this.#number);
+    const datagrams: Uint8Array[] = [];
+    while (this.session.hasControl) {
+      const { contentType, bytes } = this.session.takeControl()!;
+      datagrams.push(this.#seal(contentType, bytes));
+    }
+    return datagrams;
+  }
+
+  /** One record, padded to a plaintext of `innerLen` bytes at least. */
+  #seal(contentType: number, content: Uint8Array, innerLen = 0): Uint8Array {
+    const inner = new Uint8Array(Math.max(innerLen, content.length + 1));
+    inner.set(content);
+    inner[content.length] = contentType;
+    const { u8, u32, i32 } = this.#memory;
+    const len = RECORD_HEADER_LEN + inner.length + AEAD_TAG_LEN;
+    const [src, dst] = [this.#memory.alloc(len), this.#memory.alloc(inner.length)];
+    const bodyLen = len - RECORD_HEADER_LEN;
+    u8.set([0x2c | this.session.sendEpoch & 3, 0, this.#number, bodyLen >> 8, bodyLen], src);
+    u8.set(inner, dst);
+    const at = this.#work;
+    for (
+      const [field, value] of [["src", src], ["len", len], ["dst", dst], ["seqLo", this.#number]] as const
+    ) {
+      u32[(at + RECORD[field]) >> 2] = value;
+    }
+    u8[at + RECORD.hdrLen] = RECORD_HEADER_LEN;
+    u8[at + RECORD.seqOff] = 1;
+    u8[at + RECORD.seqLen] = 2;
+    i32[(at + RECORD.key) >> 2] = this.#key;
+    this.#number++;
+    this.#protection.sealBatch(at, 1);
+    const record = u8.slice(src, src + len);
+    this.#memory.free(src, len);
+    this.#memory.free(dst, inner.length);
+    return record;
   }
 }
 

@@ -7,10 +7,10 @@ import { DtlsClient, type DtlsClientOptions, type DtlsResult } from "../../src/f
 import { DtlsServer, type DtlsServerOptions } from "../../src/flight/dtls_server.ts";
 import { HelloGate } from "../../src/flight/hello_gate.ts";
 import { PskDirectory } from "../../src/handshake/psk_directory.ts";
+import type { Session } from "../../src/session/session.ts";
 import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
 import {
   CLIENT_LINE,
-  Epoch3,
   findPeer,
   freePort,
   Loopback,
@@ -21,6 +21,7 @@ import {
   runPeer,
   SERVER_LINE,
   SUITE_NAMES,
+  Talk,
 } from "./wolfssl_peer.ts";
 
 const entropy = { fill: (out: Uint8Array) => void crypto.getRandomValues(out as Uint8Array<ArrayBuffer>) };
@@ -66,6 +67,7 @@ interface Outcome {
   readonly result: DtlsResult | undefined;
   readonly phase: string;
   readonly lines: readonly string[];
+  readonly session: Session | undefined;
 }
 
 /** Our server; wolfSSL's client connects, says its line and expects the answer. */
@@ -89,7 +91,7 @@ async function serve(
   const lines: string[] = [];
   let server: DtlsServer | undefined;
   let drive: Drive | undefined;
-  let epoch3: Epoch3 | undefined;
+  let talk: Talk | undefined;
   socket.onDatagram((datagram, from) => {
     const address = new TextEncoder().encode(`${from.address}:${from.port}`);
     if (datagram[0] === CONTENT_TYPE.handshake) {
@@ -104,17 +106,18 @@ async function serve(
     server?.receive(datagram, nowNs());
     drive?.turn();
     if (server?.result === undefined) return;
-    epoch3 ??= new Epoch3(server.result, "server");
-    for (const { contentType, text } of epoch3.open(datagram)) {
-      if (contentType !== CONTENT_TYPE.applicationData) continue;
+    talk ??= new Talk(server.result, "server");
+    const texts = talk.open(datagram);
+    for (const control of talk.controls()) socket.send(control, from.port);
+    for (const text of texts) {
       lines.push(text);
-      socket.send(epoch3.line(SERVER_LINE), from.port);
+      socket.send(talk.line(SERVER_LINE), from.port);
     }
   });
   const peer = await runPeer(dir, "client", ["-h", "127.0.0.1", "-p", String(socket.port), ...args]);
   drive?.stop();
   await socket.close();
-  return { peer, result: server?.result, phase: server?.phase ?? "hello", lines };
+  return { peer, result: server?.result, phase: server?.phase ?? "hello", lines, session: talk?.session };
 }
 
 /** Our client; connects to wolfSSL's server, says a line and waits for the answer. */
@@ -136,25 +139,28 @@ async function connect(
     ...options,
   });
   const lines: string[] = [];
-  let epoch3: Epoch3 | undefined;
+  let talk: Talk | undefined;
   let saying: number | undefined;
   const drive = new Drive(client, (out) => socket.send(out, port));
   socket.onDatagram((datagram) => {
     client.receive(datagram, nowNs());
     drive.turn();
     if (client.result === undefined) return;
-    if (epoch3 === undefined) {
-      const talk = epoch3 = new Epoch3(client.result, "client");
-      const say = () => socket.send(talk.line(CLIENT_LINE), port);
+    if (talk === undefined) {
+      const fresh = talk = new Talk(client.result, "client");
+      const say = () => socket.send(fresh.line(CLIENT_LINE), port);
       say();
       saying = setInterval(say, 300); // application data has nobody to repeat it
     }
-    for (const { contentType, text } of epoch3.open(datagram)) {
+    const texts = talk.open(datagram);
+    if (talk.session.receiveEpochs.some(({ authenticated }) => authenticated > 0)) {
       client.noteAuthenticRecord();
-      if (contentType !== CONTENT_TYPE.applicationData) continue;
+    }
+    for (const control of talk.controls()) socket.send(control, port);
+    for (const text of texts) {
       clearInterval(saying);
       lines.push(text);
-      socket.send(epoch3.closeNotify(), port);
+      socket.send(talk.closeNotify(), port);
     }
   });
   client.start(nowNs());
@@ -163,7 +169,7 @@ async function connect(
   clearInterval(saying);
   drive.stop();
   await socket.close();
-  return { peer, result: client.result, phase: client.phase, lines };
+  return { peer, result: client.result, phase: client.phase, lines, session: talk?.session };
 }
 
 const HYBRID = 0x11ec;
@@ -225,4 +231,20 @@ interop("DtlsClient connects to a wolfSSL server with a share at once", async ()
 interop("DtlsClient with a wrong key never connects to a wolfSSL server", async () => {
   const { result } = await connect({ key: { ...PEER_KEY, key: new Uint8Array(32) } }, []);
   assert.equal(result, undefined);
+});
+
+interop("Session follows a wolfSSL client's KeyUpdate and answers it, since that asks for ours", async () => {
+  const { peer, lines, session } = await serve({}, ["-I"]);
+  assert.equal(peer.code, 0, peer.output);
+  assert.ok(lines.length > 0);
+  assert.ok(peer.output.includes(SERVER_LINE), peer.output);
+  assert.deepEqual(session!.receiveEpochs.map(({ epoch }) => epoch), [3, 4]);
+  assert.equal(session!.sendEpoch, 4);
+});
+
+interop("Session follows a wolfSSL server's KeyUpdate and answers it, since that asks for ours", async () => {
+  const { peer, lines, session } = await connect({}, ["-U"]);
+  assert.ok(lines.length > 0, peer.output);
+  assert.deepEqual(session!.receiveEpochs.map(({ epoch }) => epoch), [3, 4]);
+  assert.equal(session!.sendEpoch, 4);
 });
