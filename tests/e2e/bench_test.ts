@@ -14,7 +14,7 @@ Deno.test({
       timeoutMs: 240_000,
     });
     assert.equal(code, 0, stdout + stderr);
-    for (const name of ["record protection", "framing", "pacing", "tunnel"]) {
+    for (const name of ["record protection", "framing", "handshakes", "pacing", "tunnel"]) {
       assert.ok(stdout.includes(`=== ${name}`));
     }
     assert.match(stdout, /\| TCP both ways: down \| \d+\.\d+ \(\d+\.\d %\) \|/);
