@@ -54,9 +54,13 @@ export class SimRing {
     this.stride = Math.ceil((BUF.headLen + config.datagramLen) / 64) * 64;
     const blocks: { off: number; len: number }[] = [];
     const alloc = (len: number) => {
-      const off = memory.alloc(len);
-      blocks.push({ off, len });
-      return off;
+      try {
+        blocks.push({ off: memory.alloc(len), len });
+      } catch (error) {
+        for (const block of blocks) memory.free(block.off, block.len);
+        throw error;
+      }
+      return blocks[blocks.length - 1].off;
     };
     this.off = alloc(RING.size);
     this.setU32(RING.bufs, alloc(config.bufCount * this.stride));

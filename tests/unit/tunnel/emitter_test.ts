@@ -1,0 +1,270 @@
+/* The emitter over the pacer's twin: what each slot carries, read back by an unpacker. */
+
+import assert from "node:assert/strict";
+import { SeededRandom, seedOf } from "../../../src/base/random.ts";
+import { Reassembler } from "../../../src/framing/reassembler.ts";
+import { Unpacker } from "../../../src/framing/unpacker.ts";
+import { BUF, BUF_WORD, KEY_MATERIAL, RECORD, RING } from "../../../src/ports/mod.ts";
+import { HeapMemory } from "../../../src/record/heap_memory.ts";
+import { PlainProtection } from "../../../src/record/plain_protection.ts";
+import { Emitter, HEADER_LEN, plaintextLenOf } from "../../../src/tunnel/emitter.ts";
+import { PacketQueue } from "../../../src/tunnel/packet_queue.ts";
+import { SendKeys } from "../../../src/tunnel/peer.ts";
+import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
+import { emitClose } from "../../../src/wire/inner_control.ts";
+import { innerPacket } from "../../sim/world.ts";
+import { SimPacer } from "../../sim/sim_pacer.ts";
+import { VirtualTime } from "../../sim/virtual_time.ts";
+
+const INTERVAL_NS = 1e6;
+const START_NS = 10e6;
+const DATAGRAM_LEN = 600;
+const PLAINTEXT_LEN = plaintextLenOf(DATAGRAM_LEN);
+const TO = { ip: Uint8Array.of(192, 0, 2, 9), port: 9 };
+
+class CountedMemory extends HeapMemory {
+  blocks = 0;
+  override alloc(len: number): number {
+    const off = super.alloc(len);
+    this.blocks++;
+    return off;
+  }
+  override free(off: number, len: number): void {
+    super.free(off, len);
+    this.blocks--;
+  }
+}
+
+function setup(changes: { intervalNs?: number; burst?: number; memoryLen?: number } = {}) {
+  const memory = new CountedMemory(changes.memoryLen ?? 4 << 20);
+  const protection = new PlainProtection(memory);
+  const time = new VirtualTime();
+  const sent: Uint8Array[] = [];
+  const pacer = new SimPacer(memory, protection, time, {
+    send: (_fd, bytes) => sent.push(bytes.slice()) > 0,
+  });
+  const key = (fill: number) => {
+    const material = memory.alloc(KEY_MATERIAL.size);
+    memory.u8.fill(fill, material, material + KEY_MATERIAL.size);
+    memory.u32[material >> 2] = 0x1301;
+    const id = protection.newKey(material);
+    memory.free(material, KEY_MATERIAL.size);
+    return id;
+  };
+  const intervalNs = changes.intervalNs ?? INTERVAL_NS;
+  const train = {
+    intervalNs,
+    jitterSdNs: 0,
+    jitterLaw: "none" as const,
+    datagramLen: DATAGRAM_LEN,
+    burst: changes.burst ?? 1,
+  };
+  const make = () =>
+    new Emitter(memory, pacer, { train, seed: seedOf(1), startNs: START_NS, fd: 3, to: TO, traceCount: 0 });
+  return { memory, protection, time, pacer, sent, key, make };
+}
+
+function started(changes: Parameters<typeof setup>[0] = {}) {
+  const world = setup(changes);
+  const { memory, protection, sent, key, make, time } = world;
+  const emitter = make();
+  const keys = new SendKeys(emitter, protection, key(1), 3);
+  emitter.start();
+  const queue = new PacketQueue(memory, 1 << 16);
+  const scratch = memory.alloc(2048);
+  const push = (packet: Uint8Array) => {
+    memory.u8.set(packet, scratch);
+    assert.ok(queue.push(scratch, packet.length));
+  };
+  /** The inner plaintext of the `index`th datagram, sealed under the key of `fill`. */
+  const readKeys = new Map<number, number>();
+  const plaintext = (index: number, fill = 1, number = index) => {
+    const bytes = sent[index];
+    const [at, src, dst] = [memory.alloc(RECORD.size), memory.alloc(2048), memory.alloc(2048)];
+    memory.u8.set(bytes, src);
+    if (!readKeys.has(fill)) readKeys.set(fill, key(fill));
+    memory.u32.set([src, bytes.length], at >> 2);
+    memory.u8.set([HEADER_LEN, 1, 2], at + RECORD.hdrLen);
+    memory.i32[(at + RECORD.key) >> 2] = readKeys.get(fill)!;
+    memory.u32[(at + RECORD.seqLo) >> 2] = number;
+    memory.u32[(at + RECORD.dst) >> 2] = dst;
+    protection.unmaskBatch(at, 1);
+    assert.equal(protection.openBatch(at, 1), 1, `datagram ${index} opens`);
+    const result = memory.u8.slice(dst, dst + PLAINTEXT_LEN);
+    for (const [off, len] of [[at, RECORD.size], [src, 2048], [dst, 2048]]) memory.free(off, len);
+    return result;
+  };
+  const runSlots = (count: number) =>
+    time.runUntil(START_NS + (count - 0.5) * (changes.intervalNs ?? INTERVAL_NS));
+  return { ...world, emitter, keys, queue, push, plaintext, runSlots };
+}
+
+/** The inner packets in plaintexts, put together. */
+function packetsIn(plaintexts: readonly Uint8Array[]): Uint8Array[] {
+  const memory = new HeapMemory(1 << 17);
+  const unpacker = new Unpacker(memory.u8, new Reassembler(memory));
+  const at = memory.alloc(2048);
+  const packets: Uint8Array[] = [];
+  for (const bytes of plaintexts) {
+    memory.u8.set(bytes, at);
+    assert.equal(bytes.at(-1), CONTENT_TYPE.applicationData);
+    unpacker.read(at, bytes.length - 1, {
+      packet: (off, len) => packets.push(memory.u8.slice(off, off + len)),
+      control: () => {},
+      malformed: () => assert.fail("an emitter writes no nonsense"),
+    });
+  }
+  return packets;
+}
+
+const packet = (len: number, mark: number) => innerPacket([10, 0, 0, 1], [10, 0, 0, 2], len, mark);
+
+Deno.test("Emitter.pump() carries packets of any length, in order, filled and split", () => {
+  const { emitter, queue, push, plaintext, runSlots, time, sent } = started();
+  const random = new SeededRandom(seedOf(3));
+  const packets = Array.from({ length: 40 }, (_, mark) => packet(20 + random.below(1400), mark));
+  packets.forEach(push);
+  for (let slot = 1; slot < 80; slot++) {
+    emitter.pump(queue);
+    runSlots(slot);
+  }
+  assert.equal(queue.count, 0);
+  time.runUntil(time.nowNs());
+  assert.deepEqual(packetsIn(sent.map((_, index) => plaintext(index))), packets);
+  const bytes = packets.reduce((sum, { length }) => sum + length, 0);
+  const carrying = sent.filter((_, index) => plaintext(index)[0] !== 0).length;
+  assert.ok(carrying <= Math.ceil(bytes * 1.03 / (PLAINTEXT_LEN - 1)), `${carrying} records`);
+});
+
+Deno.test("Emitter.pump() appends to a plaintext that has not been taken, and not to one that has", () => {
+  const { emitter, queue, push, plaintext, runSlots } = started();
+  push(packet(100, 1));
+  emitter.pump(queue);
+  push(packet(100, 2));
+  emitter.pump(queue);
+  assert.equal(emitter.waiting, 1);
+  runSlots(1);
+  assert.equal(emitter.waiting, 0);
+  push(packet(100, 3));
+  emitter.pump(queue);
+  assert.equal(emitter.waiting, 1);
+  runSlots(3);
+  const plaintexts = [0, 1, 2].map((index) => plaintext(index));
+  assert.deepEqual(packetsIn(plaintexts.slice(0, 1)), [packet(100, 1), packet(100, 2)]);
+  assert.deepEqual(packetsIn(plaintexts.slice(1)), [packet(100, 3)]);
+});
+
+Deno.test("Emitter.pump() writes a fresh plaintext when the pacer takes the newest one first", () => {
+  const { emitter, memory, queue, push, plaintext, runSlots } = started();
+  push(packet(100, 1));
+  emitter.pump(queue);
+  // The pacer is between taking and counting.
+  const word = memory.u32[(emitter.ring + RING.bufs) >> 2] + BUF.word;
+  memory.i32[word >> 2] = BUF_WORD.taken;
+  push(packet(100, 2));
+  emitter.pump(queue);
+  memory.i32[word >> 2] = BUF_WORD.ready;
+  runSlots(2);
+  assert.deepEqual(packetsIn([plaintext(0)]), [packet(100, 1)]);
+  assert.deepEqual(packetsIn([plaintext(1)]), [packet(100, 2)]);
+});
+
+Deno.test("Emitter binds inner packets late; contents of the session's own go behind them all the same", () => {
+  const { emitter, queue, push, runSlots } = started();
+  for (let mark = 0; mark < 30; mark++) push(packet(1000, mark));
+  emitter.pump(queue);
+  assert.equal(emitter.waiting, 2, "two slots' worth at slots of 1 ms");
+  assert.equal(emitter.room, 0);
+  assert.ok(emitter.nextRoomNs() <= START_NS);
+  let contents = 0;
+  while (emitter.content(CONTENT_TYPE.ack, new Uint8Array(18))) contents++;
+  assert.ok(contents >= 10 && !emitter.hasFree);
+  assert.equal(emitter.control(emitClose(0)), false, "full: the caller counts");
+  runSlots(1);
+  assert.ok(emitter.hasFree);
+  assert.equal(emitter.control(emitClose(0)), true);
+});
+
+Deno.test("Emitter.content() is content, its type, zeros", () => {
+  const { emitter, plaintext, runSlots } = started();
+  emitter.content(CONTENT_TYPE.alert, Uint8Array.of(1, 2));
+  runSlots(1);
+  const want = new Uint8Array(PLAINTEXT_LEN);
+  want.set([1, 2, CONTENT_TYPE.alert]);
+  assert.deepEqual(plaintext(0), want);
+});
+
+Deno.test("Emitter.raw() sends datagrams in order as they are, four wait, more are refused", () => {
+  const { emitter, sent, runSlots } = started();
+  while (emitter.content(CONTENT_TYPE.ack, new Uint8Array(18))) { /* no plaintext is free */ }
+  const before = emitter.waiting;
+  const datagram = (fill: number) => new Uint8Array(DATAGRAM_LEN).fill(fill);
+  const taken = [1, 2, 3, 4, 5].map((fill) => emitter.raw(datagram(fill)));
+  assert.deepEqual(taken, [true, true, true, true, false]);
+  assert.throws(() => emitter.raw(new Uint8Array(DATAGRAM_LEN - 1)), /length of every slot/);
+  const queue = { count: 0 } as PacketQueue;
+  for (let slot = 1; slot < before + 6; slot++) {
+    runSlots(slot);
+    emitter.pump(queue);
+  }
+  runSlots(before + 8);
+  assert.deepEqual(sent.slice(before, before + 4), [1, 2, 3, 4].map(datagram));
+});
+
+Deno.test("Emitter.refill() goes on where the pacer is after it was not called for long", () => {
+  const { emitter, memory, sent, time } = started({ intervalNs: 10e6 });
+  const dry = () => memory.f64[(emitter.ring + RING.dry) >> 3];
+  for (let at = 0; at < 20e9; at += 100e6) {
+    time.runUntil(at);
+    while (emitter.refill()) { /* go on */ }
+  }
+  assert.equal(dry(), 0);
+  time.runUntil(40e9);
+  assert.ok(dry() > 1000);
+  while (emitter.refill()) { /* go on */ }
+  time.runUntil(40.1e9); // the next slot's time was settled before
+  const before = dry();
+  time.runUntil(42e9);
+  assert.equal(dry(), before);
+  assert.equal(sent.length, Math.floor((42e9 - START_NS) / 10e6) + 1, "no slot is missing");
+});
+
+Deno.test("Emitter.close() and SendKeys.close() give everything back, a change under way included", () => {
+  const { emitter, keys, memory, protection, key, queue } = started();
+  keys.change(key(2), 3, 1000);
+  keys.change(key(3), 3, 0);
+  keys.change(key(4), 3, 0);
+  assert.ok(keys.changing);
+  emitter.close();
+  keys.close();
+  queue.free();
+  assert.equal(memory.blocks, 1, "the test's own scratch");
+  for (const id of [1, 2, 3, 4]) {
+    assert.throws(() => protection.freeKey(id), RangeError, "each is freed already");
+  }
+});
+
+Deno.test("Emitter leaves nothing behind when there is no memory for its ring", () => {
+  const { memory, make } = setup({ memoryLen: 1 << 14 });
+  assert.throws(make, RangeError);
+  assert.equal(memory.blocks, 0);
+});
+
+Deno.test("SendKeys.change() makes one change at a time and frees each key when the pacer has left it", () => {
+  const { emitter, keys, protection, key, sent, plaintext, runSlots } = started();
+  const [second, third] = [key(2), key(3)];
+  keys.change(second, 4, 5);
+  keys.change(third, 5, 0);
+  runSlots(8);
+  assert.ok(keys.changing);
+  keys.maintain();
+  runSlots(12);
+  keys.maintain();
+  assert.ok(!keys.changing);
+  assert.deepEqual(sent.map(([first]) => first & 3).slice(0, 12), [3, 3, 3, 3, 3, 0, 0, 0, 1, 1, 1, 1]);
+  assert.equal(plaintext(5, 2, 0)[0], 0, "numbers start at 0 under each key");
+  assert.equal(plaintext(8, 3, 0)[0], 0);
+  assert.throws(() => protection.freeKey(second), RangeError);
+  emitter.close();
+  keys.close();
+});
