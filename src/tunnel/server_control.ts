@@ -38,7 +38,10 @@ interface Handshake {
   readonly hello: Uint8Array;
   readonly event: Extract<WorkerEvent, { type: "handshake" }>;
   untilNs: number;
-  delivered: boolean;
+  /** The client whose session came of it; -1 before. */
+  client: number;
+  /** The session has shown a sign of life: nothing more is to be said here. */
+  proven: boolean;
 }
 
 export class ServerControl {
@@ -61,6 +64,7 @@ export class ServerControl {
   }
 
   handle(event: WorkerEvent, nowNs: number): void {
+    if (event.type === "authentic") return this.#proven(event.client);
     if (event.type !== "handshake") return;
     const key = addressKey(event.from);
     const hello = event.datagram.subarray(RECORD_HEADER_LEN);
@@ -68,15 +72,23 @@ export class ServerControl {
     if (event.first && (handshake === undefined || !sameBytes(handshake.hello, hello))) {
       handshake = this.#begin(key, event, hello, nowNs);
     }
-    if (handshake === undefined) return;
+    if (handshake === undefined || handshake.proven) return;
     handshake.dtls.receive(event.datagram, nowNs);
     this.#advance(key, handshake, nowNs);
   }
 
+  /** From the first authentic record of a session on, hellos and Finished of its handshake that come late or again get
+   * no answer: an answer would be a datagram beside the train. */
+  #proven(client: number): void {
+    for (const handshake of this.#handshakes.values()) {
+      if (handshake.client === client) handshake.proven = true;
+    }
+  }
+
   nextTimeoutNs(): number {
     let next = Infinity;
-    for (const { dtls, untilNs } of this.#handshakes.values()) {
-      next = Math.min(next, untilNs, dtls.nextTimeoutNs());
+    for (const { dtls, untilNs, proven } of this.#handshakes.values()) {
+      next = Math.min(next, untilNs, proven ? Infinity : dtls.nextTimeoutNs());
     }
     return next;
   }
@@ -84,12 +96,12 @@ export class ServerControl {
   handleTimeout(nowNs: number): void {
     for (const [key, handshake] of this.#handshakes) {
       if (nowNs >= handshake.untilNs) {
-        if (!handshake.delivered) {
+        if (handshake.client < 0) {
           this.counters.timedOut++;
           this.#ports.log("info", "handshake not finished", { from: textOf(handshake.event.from) });
         }
         this.#handshakes.delete(key);
-      } else if (nowNs >= handshake.dtls.nextTimeoutNs()) {
+      } else if (!handshake.proven && nowNs >= handshake.dtls.nextTimeoutNs()) {
         handshake.dtls.handleTimeout(nowNs);
         this.#advance(key, handshake, nowNs);
       }
@@ -117,7 +129,8 @@ export class ServerControl {
       hello: hello.slice(),
       event,
       untilNs: nowNs + HANDSHAKE_TIMEOUT_NS,
-      delivered: false,
+      client: -1,
+      proven: false,
     };
     handshake.dtls.start(nowNs);
     this.#handshakes.delete(key);
@@ -151,8 +164,8 @@ export class ServerControl {
       return;
     }
     const result = dtls.result;
-    if (result === undefined || handshake.delivered || dtls.phase !== "connected") return;
-    handshake.delivered = true;
+    if (result === undefined || handshake.client >= 0 || dtls.phase !== "connected") return;
+    handshake.client = result.clientIndex!;
     handshake.untilNs = nowNs + LINGER_NS;
     this.counters.done++;
     this.#ports.order(

@@ -1,7 +1,8 @@
 /** The tunnel as a whole in virtual time: data, bad networks, restarts, moves, wrong keys. */
 
 import assert from "node:assert/strict";
-import { CLIENT_INNER, innerPacket, SERVER_INNER, TRAIN, World } from "./world.ts";
+import { SimNetwork } from "./network.ts";
+import { CLIENT_AT, CLIENT_INNER, innerPacket, SERVER_AT, SERVER_INNER, TRAIN, World } from "./world.ts";
 
 const SECOND = 1e9;
 
@@ -194,4 +195,31 @@ Deno.test("a goodbye travels in slots: the server forgets the client at once", (
   world.client.stop();
   world.run(SECOND);
   assert.deepEqual(world.server.closed, ["the client closed the session"]);
+});
+
+Deno.test("hellos and Finished that come again once the session lives get no answer beside the train", () => {
+  const sent: Uint8Array[] = [];
+  const { send } = SimNetwork.prototype;
+  SimNetwork.prototype.send = function (from, to, bytes) {
+    if (from.port !== 1405) sent.push(bytes.slice());
+    send.call(this, from, to, bytes);
+  };
+  try {
+    const world = new World({ seed: 29 });
+    assert.ok(world.runUntilUp(3 * SECOND));
+    const handshake = sent.filter((bytes) => bytes[0] === 22 || (bytes[0] & 0xe3) === 0x22);
+    assert.ok(handshake.length >= 3, `${handshake.length} handshake datagrams`);
+    const answers = () => world.network.traceOf("server").filter(({ head }) => /^(1|2e)/.test(head)).length;
+    const before = answers();
+    const seen = world.network.traceOf("server").length;
+    for (const bytes of handshake.filter((bytes) => bytes[0] !== 22)) {
+      send.call(world.network, CLIENT_AT, SERVER_AT, bytes);
+    }
+    for (const bytes of handshake.slice(1)) send.call(world.network, CLIENT_AT, SERVER_AT, bytes);
+    world.run(SECOND);
+    assert.equal(answers(), before);
+    assert.ok(Math.abs(world.network.traceOf("server").length - seen - 100) <= 1, "the train alone");
+  } finally {
+    SimNetwork.prototype.send = send;
+  }
 });
