@@ -69,10 +69,11 @@ export class ClientPlane extends DataPlane {
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#peer.open = false;
       this.#closingAtNs = this.nowNs +
-        Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 2) * this.#config.up.intervalNs);
+        Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 3) * this.#config.up.intervalNs);
       for (let i = 0; i < CLOSE_SLOTS && this.#peer.current !== undefined; i++) {
         this.#emitter.control(emitClose(0));
       }
+      if (this.#peer.current !== undefined) this.sayCloseNotify(this.#emitter);
     }
   }
 

@@ -13,11 +13,13 @@ import type {
   RecordProtection,
 } from "../ports/mod.ts";
 import { ADDR, IO, KEY_MATERIAL, RX, TUN_DESC } from "../ports/mod.ts";
+import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import type { ReceiveEpoch } from "../session/receive_epoch.ts";
 import type { Session } from "../session/session.ts";
 import type { DataCounters } from "./counters.ts";
+import type { Emitter } from "./emitter.ts";
 import { Inbound } from "./inbound.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
@@ -229,6 +231,12 @@ export abstract class DataPlane {
   /** Unpacker's sink: the rest of a record that makes no sense. */
   malformed(_reason: number): void {
     this.counters.add("inner_malformed");
+  }
+
+  /** RFC 8446 §6.1: close_notify before closing. For who does not know the inner goodbye before it. */
+  protected sayCloseNotify(emitter: Emitter): void {
+    const isPut = emitter.content(CONTENT_TYPE.alert, emitAlert(ALERT.closeNotify));
+    if (!isPut) this.counters.add("control_dropped");
   }
 
   /** Puts what `session` has to say (ACK, KeyUpdate) into the next free plaintexts, if the train is its own. */

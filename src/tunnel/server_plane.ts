@@ -89,6 +89,7 @@ export class ServerPlane extends DataPlane {
       this.#closingAtNs = this.nowNs + CLOSE_WAIT_NS;
       for (const peer of this.#peers) {
         for (let i = 0; i < CLOSE_SLOTS; i++) peer?.train?.emitter.control(emitClose(0));
+        if (peer?.train !== undefined) this.sayCloseNotify(peer.train.emitter);
       }
     }
   }
