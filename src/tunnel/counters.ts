@@ -35,6 +35,9 @@ export const COUNTER_NAMES = [
   "control_dropped",
   "control_malformed",
   "orders_dropped",
+  "socket_receive_errors",
+  "tun_read_dropped",
+  "tun_read_errors",
   "slots_refilled",
 ] as const;
 

@@ -113,10 +113,19 @@ export abstract class DataPlane {
     this.#datagrams(u32[(io + IO.rxCount) >> 2]);
     this.#tunPackets(u32[(io + IO.tunCount) >> 2]);
     if (this.nowNs >= this.#housekeepingAtNs) {
+      this.#countIo();
       this.#housekeepingAtNs = this.nowNs + HOUSEKEEPING_NS;
       this.housekeeping();
     }
     return true;
+  }
+
+  /** Brings the counters that the shim keeps into the common block. */
+  #countIo(): void {
+    const { u32 } = this.memory;
+    this.counters.set("socket_receive_errors", u32[(this.#io + IO.rxErrors) >> 2]);
+    this.counters.set("tun_read_dropped", u32[(this.#io + IO.tunDropped) >> 2]);
+    this.counters.set("tun_read_errors", u32[(this.#io + IO.tunErrors) >> 2]);
   }
 
   #orders(): void {

@@ -142,7 +142,7 @@ export class ServerPlane extends DataPlane {
     const key = addressKey(from);
     // A ClientHello always passes the gate; what else belongs to a handshake comes from an address that has one.
     if (len === 0 || u8[off] !== CONTENT_TYPE.handshake) {
-      if (this.#handshaking.has(key)) this.tellHandshake(rx, false);
+      if (this.#handshaking.has(key) && mayBeHandshake(u8[off])) this.tellHandshake(rx, false);
       else if (peer === undefined) this.counters.add("datagrams_unknown_sender");
       return;
     }
@@ -188,6 +188,7 @@ export class ServerPlane extends DataPlane {
     const before = peer.address;
     peer.promote();
     peer.open = false;
+    if (peer.address !== undefined) this.#handshaking.delete(addressKey(peer.address));
     if (before !== undefined && !sameAddress(before, peer.address)) {
       this.#addresses.unbind(before, peer.index);
     }
@@ -392,4 +393,9 @@ export function addressBytes(address: EndpointAddress): Uint8Array {
   out[address.ip.length] = address.port >> 8;
   out[address.ip.length + 1] = address.port & 0xff;
   return out;
+}
+
+/** Whether a datagram with this first byte can belong to a handshake: an unprotected record, or one of epoch 2. */
+function mayBeHandshake(firstByte: number): boolean {
+  return (firstByte & 0xe0) !== 0x20 || (firstByte & 3) === 2;
 }
