@@ -125,7 +125,12 @@ export abstract class DataPlane {
     const { u32 } = this.memory;
     this.counters.set("socket_receive_errors", u32[(this.#io + IO.rxErrors) >> 2]);
     this.counters.set("tun_read_dropped", u32[(this.#io + IO.tunDropped) >> 2]);
-    this.counters.set("tun_read_errors", u32[(this.#io + IO.tunErrors) >> 2]);
+    const errors = u32[(this.#io + IO.tunErrors) >> 2];
+    if (errors > 0 && this.counters.get("tun_read_errors") === 0) {
+      const text = "the TUN device cannot be read: was it removed? Start this program again to make it anew";
+      this.tell({ type: "notice", level: "error", text });
+    }
+    this.counters.set("tun_read_errors", errors);
   }
 
   #orders(): void {

@@ -62,7 +62,7 @@ export type WorkerEvent =
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
-  | { readonly type: "notice"; readonly level: "warn" | "info" | "debug"; readonly text: string }
+  | { readonly type: "notice"; readonly level: "error" | "warn" | "info" | "debug"; readonly text: string }
   | { readonly type: "stopped" };
 
 /** What a schedule is made of, for one direction. Lengths are of UDP datagrams, bytes. */
