@@ -370,7 +370,10 @@ export abstract class DtlsEndpoint {
       this.drops.malformed++;
       return;
     }
-    if (this.flight === undefined || !this.flight.acknowledge(numbers)) return;
+    if (this.flight === undefined) return;
+    // Not sent again, since foreign peers drop the whole datagram where a hello that they have stands before the rest.
+    const isHelloNew = this.flight.acknowledgePlaintext();
+    if (!this.flight.acknowledge(numbers) && !isHelloNew) return;
     this.#rtoNs = this.#timeoutNs;
     if (this.flight.isAcked) {
       this.retransmitAtNs = Infinity; // RFC 9147 §7.2

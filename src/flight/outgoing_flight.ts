@@ -83,6 +83,18 @@ export class OutgoingFlight {
     return isNew;
   }
 
+  /** Marks all that went in the clear: an ACK came that is sealed with what follows from it. Whether that was anything
+   * new. */
+  acknowledgePlaintext(): boolean {
+    let isNew = false;
+    for (const { epoch, acked } of this.#messages) {
+      if (epoch !== 0) continue;
+      isNew ||= acked.includes(0);
+      acked.fill(1);
+    }
+    return isNew;
+  }
+
   #plan(packing: Packing): Piece[][] {
     assert(canMatch(packing.limit), "a datagram holds a record");
     const datagrams: Piece[][] = [];

@@ -221,6 +221,37 @@ interop("DtlsClient connects to a wolfSSL server with datagrams of one length", 
   assert.equal(lines.length, 1, peer.output);
 });
 
+const PQC = ["--pqc", "X25519MLKEM768"];
+
+for (const datagramLen of [548, 700, 1372]) {
+  interop(
+    `DtlsClient sends a wolfSSL server its large hello in datagrams of ${datagramLen} bytes`,
+    async () => {
+      const { peer, phase, result, lines } = await connect({ datagramLen, groups: [HYBRID] }, PQC);
+      assert.equal(phase, "connected", peer.output);
+      assert.equal(result!.group, HYBRID);
+      assert.equal(lines.length, 1, peer.output);
+    },
+  );
+}
+
+interop(
+  "DtlsClient connects to a wolfSSL server although fragments of its large hello are lost",
+  async () => {
+    const loses = (index: number) => index < 9 && index % 3 === 1;
+    const { peer, phase, lines } = await connect({ datagramLen: 548, groups: [HYBRID] }, PQC, loses);
+    assert.equal(phase, "connected", peer.output);
+    assert.ok(lines.length > 0, peer.output);
+  },
+);
+
+interop("DtlsServer serves a wolfSSL client although the first part of its large hello is lost", async () => {
+  const { peer, phase, lines } = await serve({ groups: [HYBRID] }, PQC, (index) => index === 1);
+  assert.equal(phase, "connected", peer.output);
+  assert.ok(lines.length > 0);
+  assert.ok(peer.output.includes(SERVER_LINE), peer.output);
+});
+
 interop("DtlsClient connects to a wolfSSL server with a share at once", async () => {
   const { peer, phase, result, lines } = await connect({ shareGroups: [0x17] }, []);
   assert.equal(phase, "connected", peer.output);

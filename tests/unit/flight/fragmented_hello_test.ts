@@ -176,6 +176,31 @@ Deno.test("DtlsClient connects although anybody's records of epoch 2 displace th
   assert.equal(pipe.client.phase, "finished");
 });
 
+Deno.test("DtlsServer repeats nothing of its hello once an ACK in epoch 2 shows that it came", () => {
+  const { pipe, hello } = upToSecondHello(700);
+  for (const datagram of hello) pipe.toServer(datagram);
+  const flight = datagramsOf(pipe.server!);
+  const kindsOf = (datagram: Uint8Array) => splitDatagram(datagram).map(({ kind }) => kind);
+  assert.deepEqual(flight.map((datagram) => kindsOf(datagram)[0]), ["plaintext", "plaintext"]);
+  // The rest of the flight is lost, but for what shares a datagram's start: the end of the hello.
+  const [head, tail] = flight;
+  const [record] = splitDatagram(tail);
+  assert.ok(record.kind === "plaintext");
+  pipe.client.receive(head, 0);
+  pipe.client.receive(tail.subarray(0, 13 + record.content.length), 0);
+  assert.equal(pipe.client.phase, "flight");
+  pipe.client.handleTimeout(SECOND / 10);
+  const acks = datagramsOf(pipe.client);
+  assert.equal(acks.length, 1);
+  pipe.server!.receive(acks[0], SECOND / 10);
+  const again = datagramsOf(pipe.server!);
+  assert.equal(again.length, 1);
+  assert.equal(again[0].length, 700);
+  assert.ok(kindsOf(again[0]).every((kind) => kind === "ciphertext"));
+  pipe.client.receive(again[0], SECOND / 10);
+  assert.equal(pipe.client.phase, "finished");
+});
+
 Deno.test("DtlsServer gets over a false continuation", () => {
   const { pipe, hello } = upToSecondHello();
   assert.equal(hello.length, 2);
