@@ -2,6 +2,7 @@
  * is there, slots that carry no handshake datagram carry random bytes in a record's form; during a reconnect the old
  * keys go on. */
 
+import { equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
@@ -148,7 +149,7 @@ export class ClientPlane extends DataPlane {
       const welcome = parseServerWelcome(body);
       if (welcome === undefined) {
         this.counters.add("control_malformed");
-      } else if (!this.#welcomed && sameBytes(welcome.nonce, this.#config.nonce)) {
+      } else if (!this.#welcomed && equalsConstantTime(welcome.nonce, this.#config.nonce)) {
         this.#welcomed = true;
         peer.open = welcome.status === 0 || welcome.status === 1;
         this.tell({ type: "welcome", client: 0, body });
@@ -232,8 +233,4 @@ export class ClientPlane extends DataPlane {
     this.stopped = true;
     this.#peer.closeSessions();
   }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -1,6 +1,7 @@
 /** The server's handshakes, in the main isolate: one DtlsServer per address that has returned a cookie, bounded in
  * number and time. */
 
+import { equalsConstantTime } from "../base/mod.ts";
 import type { DtlsServerOptions } from "../flight/dtls_server.ts";
 import { DtlsServer } from "../flight/dtls_server.ts";
 import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
@@ -69,7 +70,7 @@ export class ServerControl {
     const key = addressKey(event.from);
     const hello = event.datagram.subarray(RECORD_HEADER_LEN);
     let handshake = this.#handshakes.get(key);
-    if (event.first && (handshake === undefined || !sameBytes(handshake.hello, hello))) {
+    if (event.first && (handshake === undefined || !equalsConstantTime(handshake.hello, hello))) {
       handshake = this.#begin(key, event, hello, nowNs);
     }
     if (handshake === undefined || handshake.proven) return;
@@ -201,8 +202,4 @@ export function textOf(address: PlainAddress): string {
   const words: string[] = [];
   for (let i = 0; i < 16; i += 2) words.push((ip[i] << 8 | ip[i + 1]).toString(16));
   return `[${words.join(":")}]:${port}`;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
