@@ -9,17 +9,10 @@ import { formatIp, parseIp } from "../wire/ip_address.ts";
 import type { TrainParameters } from "../tunnel/messages.ts";
 import { plaintextLenOf } from "../tunnel/emitter.ts";
 
-// Set by standards: IP and UDP headers.
-const OVERHEAD_V4 = 28;
-const OVERHEAD_V6 = 48;
+// Set by a standard.
 const INNER_MTU_MIN = 1280; // RFC 8200 §5
 /** Head of a whole inner packet and the content type byte. */
 const FRAME_OVERHEAD = 4;
-
-/** Bytes of outer IP and UDP headers towards `ip`. */
-export function outerOverhead(ip: Uint8Array): number {
-  return ip.length === 4 ? OVERHEAD_V4 : OVERHEAD_V6;
-}
 
 /** The peer's address; undefined (with the reason) while the name cannot be found. */
 export async function resolvePeer(peer: HostPort): Promise<EndpointAddress | string> {

@@ -13,17 +13,10 @@ import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
+import { outerOverhead } from "../wire/ip_header.ts";
 import { ClientHost } from "./client_host.ts";
 import { EXIT } from "./exit.ts";
-import {
-  innerMtuOf,
-  intervalText,
-  outerOverhead,
-  probeRoute,
-  rateText,
-  resolvePeer,
-  trainOf,
-} from "./network.ts";
+import { innerMtuOf, intervalText, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { openStatus, statusOf } from "./status_report.ts";
@@ -170,7 +163,7 @@ function pathOf(
   route: { mtu: number; local: EndpointAddress },
 ): Path {
   const mtu = Math.min(route.mtu, PATH_MTU_MAX);
-  const overhead = outerOverhead(peer.ip);
+  const overhead = outerOverhead(peer.ip.length);
   const up = trainOf(resolveDirection("up", config.up, mtu), overhead);
   const down = trainOf(resolveDirection("down", config.down, mtu), overhead);
   return { peer, local: route.local, up, down, overhead };

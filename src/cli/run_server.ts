@@ -7,13 +7,14 @@ import type { ServerConfig } from "../config/mod.ts";
 import { LimitedLog } from "../status/limited_log.ts";
 import type { Log, LogFields, LogLevel } from "../status/log.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
+import { outerOverhead } from "../wire/ip_header.ts";
 import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
 import { parseClientParameters } from "../wire/inner_control.ts";
 import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl, textOf } from "../tunnel/server_control.ts";
 import { EXIT, OperatorError } from "./exit.ts";
-import { endpointText, innerMtuOf, intervalText, outerOverhead } from "./network.ts";
+import { endpointText, innerMtuOf, intervalText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { ServerHost } from "./server_host.ts";
 import { openStatus, statusOf } from "./status_report.ts";
@@ -24,7 +25,7 @@ const COOKIE_SECRET_LEN = 32;
 const DATAGRAM_LEN_MAX = 1972;
 const SEND_SCRATCH_LEN = 2048;
 /** Inner MTU where the configuration names none: a client with packets of 1,400 bytes fills one record with it. */
-const MTU_DEFAULT = innerMtuOf(1400 - 28);
+const MTU_DEFAULT = innerMtuOf(1400 - outerOverhead(4));
 const SOCKETS_MAX = 2;
 
 /** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
@@ -223,7 +224,7 @@ class Peers {
       from: state.address,
       down_interval: intervalText(wish.s2cIntervalNs),
       down_packet_length: wish.s2cDatagramLen +
-        outerOverhead(new Uint8Array(state.address.startsWith("[") ? 16 : 4)),
+        outerOverhead(state.address.startsWith("[") ? 16 : 4),
       note: note === "" ? undefined : note,
     });
   }

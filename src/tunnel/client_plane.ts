@@ -9,16 +9,14 @@ import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inn
 import { Session } from "../session/session.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
-import { Emitter } from "./emitter.ts";
+import { Emitter, START_DELAY_NS } from "./emitter.ts";
 import type { Mail } from "./mailbox.ts";
-import type { ClientWorkerConfig, Order } from "./messages.ts";
+import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
 import { Peer, SendKeys } from "./peer.ts";
 import { keepKeysFresh, receiveRateOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
 const QUEUE_LEN = 256 * 1024;
-/** Slot 0 must not have passed when the pacer takes the train over, which it does within 10 ms. */
-const START_DELAY_NS = 40e6;
 /** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
 const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;
@@ -84,13 +82,7 @@ export class ClientPlane extends DataPlane {
     const order = mail.head;
     if (order.type !== "session") return;
     const peer = this.#peer;
-    const secrets = {
-      suite: order.suite,
-      send: mail.bytes[0],
-      receive: mail.bytes[1],
-      sendMessageSeq: order.sendMessageSeq,
-      receiveMessageSeq: order.receiveMessageSeq,
-    };
+    const secrets = secretsOf(order, mail.bytes);
     peer.pending?.close();
     const options = sessionOptions(
       this.#config.rekeyRecords,

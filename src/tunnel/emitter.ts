@@ -6,20 +6,23 @@
 
 import { assert } from "../base/mod.ts";
 import { slotGapMinNs } from "../config/mod.ts";
+import { AEAD_TAG_LEN } from "../crypto/suites.ts";
 import { PACKED, Packer } from "../framing/packer.ts";
 import type { EndpointAddress, Memory, Pacer, RingConfig } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
 import type { TrainParameters } from "./messages.ts";
 import type { PacketQueue } from "./packet_queue.ts";
 
 // Set by a standard.
-const TAG_LEN = 16;
 /** Unified header without connection id, 16-bit number, with length (RFC 9147 §4). */
 export const HEADER_LEN = 5;
 const HEADER_TEMPLATE_BITS = 0x2c;
 const HEADER_TEMPLATE_LEN = 64;
 // Chosen here.
+/** From now to slot 0 of a new train: it must not have passed when the pacer takes the train over, within 10 ms. */
+export const START_DELAY_NS = 40e6;
 const TIMES_AHEAD_NS = 5e9;
 const FIRST_TIMES_NS = 0.5e9;
 const BIND_AHEAD_NS = 2e6;
@@ -27,7 +30,6 @@ const BUFFERS_NS = 4e6;
 const BUFFERS_MIN = 16;
 const TIMES_PER_REFILL_MAX = 4096;
 const RAW_WAITING_MAX = 4;
-const CONTENT_APPLICATION_DATA = 23;
 
 export interface EmitterOptions {
   readonly train: TrainParameters;
@@ -42,7 +44,7 @@ export interface EmitterOptions {
 
 /** Bytes of a record's inner plaintext, content type byte included. */
 export function plaintextLenOf(datagramLen: number): number {
-  return datagramLen - HEADER_LEN - TAG_LEN;
+  return datagramLen - HEADER_LEN - AEAD_TAG_LEN;
 }
 
 export class Emitter {
@@ -328,7 +330,7 @@ export class Emitter {
 
   #finishPlaintext(off: number): void {
     const used = this.#packer.finish();
-    this.#memory.u8[off + this.plaintextLen - 1] = CONTENT_APPLICATION_DATA;
+    this.#memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
     this.#publish(BUF_KIND.plaintext);
     this.#openUsed = this.#packer.appendable(used) ? used : 0;
   }

@@ -3,6 +3,7 @@
 import { slotGapMinNs } from "../config/mod.ts";
 import { jitterSdMaxNs } from "../schedule/mod.ts";
 import type { ClientParameters } from "../wire/inner_control.ts";
+import { outerOverhead } from "../wire/ip_header.ts";
 import { WELCOME_STATUS } from "../wire/inner_control.ts";
 import type { TrainParameters } from "./messages.ts";
 
@@ -12,8 +13,6 @@ const INTERVAL_MAX_NS = 60e9;
 const DATAGRAM_LEN_MIN = 500;
 const BURST_MAX = 44;
 const BURST_BYTES_MAX = 65_000;
-const OUTER_OVERHEAD_V4 = 28;
-const OUTER_OVERHEAD_V6 = 48;
 /** A slot may take so much of its interval, at most. */
 const GAP_SHARE = 1.5;
 
@@ -56,7 +55,7 @@ export function grant(wish: ClientParameters, limits: GrantLimits): Grant {
 
 function granted(wish: ClientParameters, { maxSpeedBitsPerS, ipLen }: GrantLimits): Grant {
   const { s2cBurst: burst, s2cDatagramLen: datagramLen, s2cJitterLaw: jitterLaw } = wish;
-  const packetLen = datagramLen + (ipLen === 4 ? OUTER_OVERHEAD_V4 : OUTER_OVERHEAD_V6);
+  const packetLen = datagramLen + outerOverhead(ipLen);
   const gapMinNs = slotGapMinNs(burst);
   const fastestNs = Math.max(packetLen * 8e9 * burst / maxSpeedBitsPerS, gapMinNs * GAP_SHARE);
   const intervalNs = Math.max(wish.s2cIntervalNs, fastestNs);

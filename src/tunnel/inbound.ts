@@ -3,6 +3,7 @@
  * 1–5 run over descriptors in Memory; nothing is allocated per record but on the slow road, which is bounded. */
 
 import { assert } from "../base/mod.ts";
+import { AEAD_TAG_LEN } from "../crypto/suites.ts";
 import type { Memory, RecordProtection } from "../ports/mod.ts";
 import { RECORD } from "../ports/mod.ts";
 import { candidates, reconstruct } from "../record/record_number.ts";
@@ -19,7 +20,6 @@ const CANDIDATES_MAX = 6;
 const STALE_NS = 30e6;
 /** A number of 16 bits is rebuilt without doubt while fewer records than this may have been missed. */
 const UNDOUBTED_GAP = 16384;
-const TAG_LEN = 16;
 
 /** Sessions whose records may come from one sender: the current one, and one that is about to replace it. */
 export interface InboundPeer {
@@ -86,7 +86,7 @@ export class Inbound {
     const session = this.#sessionFor(peer, header.epochBits);
     if (session === undefined) return 0;
     const recordLen = header.headerLen + header.bodyLen;
-    if (header.bodyLen <= TAG_LEN || recordLen > PLAINTEXT_STRIDE) return -1;
+    if (header.bodyLen <= AEAD_TAG_LEN || recordLen > PLAINTEXT_STRIDE) return -1;
     const epoch = session.receiveEpochFor(header.epochBits)!;
     assert(!this.full, "the caller runs the batch when it is full");
     const index = this.#count++;

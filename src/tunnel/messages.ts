@@ -2,6 +2,7 @@
  * arrays ride beside the head, in the order given here); Worker → main by postMessage, bounded by `EventGate`. */
 
 import type { PollMode } from "../ports/mod.ts";
+import type { SessionSecrets } from "../session/session.ts";
 
 /** An address as it crosses the isolates. */
 export interface PlainAddress {
@@ -25,8 +26,7 @@ export type Order =
     readonly scope: number;
     readonly localPort: number;
   }
-  /** Ends one client's session and schedule (server), or says goodbye in slots (both) and stops. */
-  | { readonly type: "forget"; readonly client: number }
+  /** Says goodbye in slots and ends the Worker. */
   | { readonly type: "stop" };
 
 /** What the pacer found when it started. */
@@ -124,3 +124,12 @@ export interface ServerWorkerClient {
 }
 
 export type WorkerConfig = ClientWorkerConfig | ServerWorkerConfig;
+
+/** What a "session" order says of the new session; the byte arrays are the mail's. */
+export function secretsOf(
+  order: Extract<Order, { type: "session" }>,
+  bytes: readonly Uint8Array[],
+): SessionSecrets {
+  const { suite, sendMessageSeq, receiveMessageSeq } = order;
+  return { suite, send: bytes[0], receive: bytes[1], sendMessageSeq, receiveMessageSeq };
+}

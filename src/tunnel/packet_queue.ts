@@ -35,10 +35,6 @@ export class PacketQueue {
     return this.#payload;
   }
 
-  get capacity(): number {
-    return this.#len;
-  }
-
   /** Copies a packet in; false when it does not fit (the caller counts the drop). */
   push(off: number, len: number): boolean {
     const need = HEAD_LEN + ((len + 7) & ~7);

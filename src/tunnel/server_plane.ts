@@ -18,11 +18,11 @@ import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
-import { Emitter } from "./emitter.ts";
+import { Emitter, START_DELAY_NS } from "./emitter.ts";
 import { type Grant, grant, sameTrain } from "./grant.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
-import type { Order, ServerWorkerConfig, TrainParameters } from "./messages.ts";
+import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
 import { Peer, SendKeys } from "./peer.ts";
 import { keepKeysFresh, sessionOptions } from "./rekey.ts";
 
@@ -35,8 +35,6 @@ const CLIENT_TIMEOUT_NS = 30e9;
 /** Until a new session has shown a sign of life: its slots may be 10 s apart. */
 const FIRST_SIGN_NS = 60e9;
 const TIMEOUT_INTERVALS = 50;
-/** Slot 0 must not have passed when the pacer takes the train over, which it does within 10 ms. */
-const START_DELAY_NS = 40e6;
 const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_NS = 70e9;
 const REPLY_LEN_MAX = 2048;
@@ -82,9 +80,6 @@ export class ServerPlane extends DataPlane {
     const order = mail.head;
     if (order.type === "session") {
       this.#newSession(mail);
-    } else if (order.type === "forget") {
-      const peer = this.#peers[order.client];
-      if (peer !== undefined) this.#forget(peer, "removed");
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#closingAtNs = this.nowNs + CLOSE_WAIT_NS;
       for (const peer of this.#peers) {
@@ -102,13 +97,7 @@ export class ServerPlane extends DataPlane {
     const local = mail.bytes[3].length === 0
       ? undefined
       : { ip: mail.bytes[3].slice(), port: order.localPort };
-    const secrets = {
-      suite: order.suite,
-      send: mail.bytes[0],
-      receive: mail.bytes[1],
-      sendMessageSeq: order.sendMessageSeq,
-      receiveMessageSeq: order.receiveMessageSeq,
-    };
+    const secrets = secretsOf(order, mail.bytes);
     this.#dropPending(peer);
     const train = peer.train?.emitter.train ?? { intervalNs: 1e6, burst: 1 } as TrainParameters;
     // Until the client has said its rate, the replay window is that of a fast one.

@@ -43,3 +43,8 @@ export function protocolOf(bytes: Uint8Array, off: number, version: 4 | 6): numb
 function u16(bytes: Uint8Array, off: number): number {
   return bytes[off] << 8 | bytes[off + 1];
 }
+
+/** Bytes of outer IP and UDP headers around a datagram; `ipLen` is that of the addresses, 4 or 16. RFC 791, 8200, 768. */
+export function outerOverhead(ipLen: number): number {
+  return ipLen === 4 ? 28 : 48;
+}
