@@ -2,6 +2,7 @@
  * `ffi/` implements them over the shim, `src/record/plain_protection.ts` and the simulator in TypeScript. */
 
 export * from "./layout.ts";
+export * from "./streams.ts";
 
 /** One block of memory and four views on it, made once. Offsets are bytes; offset 0 means "none". */
 export interface Memory {
