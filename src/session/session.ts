@@ -15,9 +15,11 @@ import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitAck, parseAck } from "../wire/dtls_ack.ts";
 import { HANDSHAKE_HEADER_LEN, HANDSHAKE_TYPE, parseHandshakeHeader } from "../wire/handshake_header.ts";
 import { emitHandshakeMessage } from "../wire/handshake_header.ts";
-import { emitKeyUpdate, KEY_UPDATE_REQUEST } from "../wire/key_update.ts";
+import { emitKeyUpdate, parseKeyUpdate } from "../wire/key_update.ts";
 import { ReceiveEpoch } from "./receive_epoch.ts";
 
+// Set by a standard.
+const MESSAGE_SEQ_MAX = 0xffff;
 // Chosen here.
 const CONTROLS_MAX = 8;
 const REPEATS_PER_BLOCK = 16;
@@ -163,7 +165,8 @@ export class Session {
    * has come or the peer has asked for one, and again until it is acknowledged. */
   maintain(nextNumber: number): void {
     const isDue = nextNumber >= this.#options.rekeyRecords || this.#updateRequested;
-    if (!isDue || this.#updateAcked) return;
+    // After 2^16 messages none has a number left (RFC 9147 §5.2): the key wears out, and a new handshake follows.
+    if (!isDue || this.#updateAcked || this.#sendMessageSeq > MESSAGE_SEQ_MAX) return;
     if (this.#updatePostedAt >= 0 && nextNumber < this.#updateRepeatAt) return;
     if (this.#updatePostedAt < 0) this.#updatePostedAt = nextNumber;
     // Many times within a block: which slot it rides in, and so which loss hits it, may depend on the queue before it;
@@ -220,27 +223,28 @@ export class Session {
     if (header === undefined || header.fragmentOffset !== 0 || header.fragmentLen !== header.len) {
       return "malformed";
     }
-    if (
-      header.type !== HANDSHAKE_TYPE.keyUpdate || header.len !== 1 ||
-      bytes.length !== HANDSHAKE_HEADER_LEN + 1
-    ) {
-      return header.type === HANDSHAKE_TYPE.finished ? "none" : "malformed";
-    }
-    if (bytes[HANDSHAKE_HEADER_LEN] > KEY_UPDATE_REQUEST.requested) return "malformed";
+    if (header.type === HANDSHAKE_TYPE.finished) return "none";
+    const body = bytes.subarray(HANDSHAKE_HEADER_LEN);
+    if (body.length !== header.len) return "malformed";
+    const update = header.type === HANDSHAKE_TYPE.keyUpdate ? parseKeyUpdate(body) : undefined;
+    if (update === undefined && header.type !== HANDSHAKE_TYPE.newSessionTicket) return "malformed";
     const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
     if (header.messageSeq === this.#receiveMessageSeq && epoch === newest.epoch) {
       this.#receiveMessageSeq++;
-      this.#nextReceiveEpoch(nowNs);
-      // RFC 8446 §4.6.3: who is asked sends one of its own; one under way already is that. Peers of ours never ask.
-      if (bytes[HANDSHAKE_HEADER_LEN] === KEY_UPDATE_REQUEST.requested && this.#updatePostedAt < 0) {
-        this.#updateRequested = true;
-      }
+      // A ticket of a foreign server's is of no use here, but what follows it counts on: RFC 9147 §7.1.
+      if (update !== undefined) this.#follow(update.requested, nowNs);
     } else if (header.messageSeq >= this.#receiveMessageSeq) {
       return "malformed";
     }
-    // RFC 9147 §7: a repeated KeyUpdate is acknowledged again.
+    // RFC 9147 §7: a repeated message is acknowledged again.
     this.#push(CONTENT_TYPE.ack, emitAck([{ epoch, sequenceNumber }]));
     return "none";
+  }
+
+  #follow(requested: boolean, nowNs: number): void {
+    this.#nextReceiveEpoch(nowNs);
+    // RFC 8446 §4.6.3: who is asked sends one of its own; one under way already is that. Peers of ours never ask.
+    if (requested && this.#updatePostedAt < 0) this.#updateRequested = true;
   }
 
   #ack(bytes: Uint8Array): ControlEvent {

@@ -88,6 +88,10 @@ function keyUpdate(messageSeq: number, requested = false): Uint8Array {
   return emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, messageSeq, emitKeyUpdate(requested));
 }
 
+function ticket(messageSeq: number): Uint8Array {
+  return emitHandshakeMessage(HANDSHAKE_TYPE.newSessionTicket, messageSeq, new Uint8Array(20));
+}
+
 Deno.test("Session.maintain() posts a KeyUpdate at its count, and again until its ACK comes", () => {
   const { a } = world();
   a.maintain(REKEY_RECORDS - 1);
@@ -219,7 +223,7 @@ Deno.test("Session.control() neither takes nor acknowledges what is no KeyUpdate
     ["too long", emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, 2, new Uint8Array(2)), 3],
     ["cut", keyUpdate(2).subarray(0, 12), 3],
     ["with bytes behind it", Uint8Array.of(...keyUpdate(2), 0), 3],
-    ["a ticket", emitHandshakeMessage(HANDSHAKE_TYPE.newSessionTicket, 2, new Uint8Array(20)), 3],
+    ["a ticket ahead", ticket(3), 3],
     ["connection ids", emitHandshakeMessage(HANDSHAKE_TYPE.newConnectionId, 2, new Uint8Array(3)), 3],
   ];
   for (const [name, bytes, epoch] of bad) {
@@ -228,6 +232,36 @@ Deno.test("Session.control() neither takes nor acknowledges what is no KeyUpdate
     assert.equal(b.hasControl, false, name);
     assert.equal(b.receiveEpochs.length, 1, name);
   }
+});
+
+Deno.test("Session.control() acknowledges a ticket, repeated ones too, and takes the KeyUpdate behind it", () => {
+  const { b } = world();
+  const messages = [ticket(2), ticket(2), keyUpdate(3), ticket(2)];
+  messages.forEach((bytes, number) => {
+    assert.equal(b.control(CONTENT_TYPE.handshake, bytes, 3, number, 0), "none");
+    assert.deepEqual(controls(b).map((ack) => parseAck(ack.bytes)), [[{ epoch: 3, sequenceNumber: number }]]);
+    assert.equal(b.receiveEpochs.length, number < 2 ? 1 : 2);
+  });
+});
+
+Deno.test("Session.maintain() posts no KeyUpdate when message_seq is used up", () => {
+  const { memory, protection } = world();
+  const secret = new Uint8Array(32).fill(1);
+  const secrets = {
+    suite: SUITE.id,
+    send: secret,
+    receive: secret,
+    sendMessageSeq: 0xffff,
+    receiveMessageSeq: 0,
+  };
+  const options = { rekeyRecords: REKEY_RECORDS, rekeyBlock: REKEY_BLOCK, receiveRate: 1e-6 };
+  const session = new Session(memory, protection, secrets, options, 0);
+  session.maintain(REKEY_RECORDS);
+  assert.deepEqual(controls(session).map(({ bytes }) => bytes), [keyUpdate(0xffff)]);
+  session.control(CONTENT_TYPE.ack, emitAck([{ epoch: 3, sequenceNumber: REKEY_RECORDS }]), 3, 0, 0);
+  session.nextSendEpoch();
+  session.maintain(REKEY_RECORDS);
+  assert.equal(session.hasControl, false);
 });
 
 Deno.test("Session.control() tells a closing alert from a failing one, and refuses what is none", () => {
