@@ -1,10 +1,19 @@
 /** The shim as the core's ports. The only folder that calls Deno.dlopen; nothing is opened at import. */
 
 import { randomFillSync } from "node:crypto";
+import type { SecretMemory } from "../src/base/mod.ts";
 import type { Clock, EndpointAddress, Entropy, Memory, RecordProtection } from "../src/ports/mod.ts";
 import { ADDR } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import { ARENA_LEN, openMemory, readAddress, readText, writeAddress, writeText } from "./memory.ts";
+import {
+  ARENA_LEN,
+  lockedSecrets,
+  openMemory,
+  readAddress,
+  readText,
+  writeAddress,
+  writeText,
+} from "./memory.ts";
 import { INTERFACE_NAME_CAP, type Observer, openObserver } from "./observer.ts";
 import { openPacer, type ShimPacer } from "./pacer.ts";
 import { openPacketIo, type PacketIoConfig, type ShimPacketIo } from "./packet_io.ts";
@@ -27,6 +36,8 @@ const FILE_MISSING = new Set([2, 13, 20]); // ENOENT, EACCES, ENOTDIR
  * files, not this object. Methods throw ShimError (errno, errnoName) for what the machine refuses. */
 export interface Shim {
   readonly memory: Memory;
+  /** Blocks of `memory`: locked, left out of core dumps, empty in a forked child. */
+  readonly secrets: SecretMemory;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly protection: RecordProtection;
@@ -73,6 +84,7 @@ export function openShim(path: string, arenaLen = ARENA_LEN): Shim {
 export function shimOf(symbols: Symbols, memory: Memory): Shim {
   return {
     memory,
+    secrets: lockedSecrets(memory),
     clock: { nowNs: () => symbols.i405_now() },
     entropy: { fill: (out) => void randomFillSync(out) },
     protection: openProtection(symbols),

@@ -1,4 +1,7 @@
-/** Small things that everything may use: assertions and byte helpers. No imports. */
+/** Small things that everything may use: assertions and byte helpers. No imports but of this folder. */
+
+export * from "./base64url.ts";
+export * from "./secret_memory.ts";
 
 /** Ours, always on: a failed assertion is a defect of this program, never of a peer or an operator. */
 export function assert(condition: unknown, message = "assertion failed"): asserts condition {

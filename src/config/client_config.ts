@@ -1,6 +1,6 @@
 /** A client's configuration, from TOML and flags. */
 
-import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
+import { commonOf, cryptoOf, type FileContext, keyOf, keyValuesOf } from "./common.ts";
 import { type DirectionConfig, DirectionError, resolveDirection } from "./direction.ts";
 import { type Overrides, Problems, Reading } from "./reading.ts";
 import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
@@ -20,7 +20,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
   for (const [key, override] of overrides) reading.override(key, override);
   const { values } = reading;
   checkTunnel(reading);
-  const key = keyOf(reading, "tunnel.", values["tunnel.key_file"], values["tunnel.key"], context);
+  const key = keyOf(reading, "tunnel.", keyValuesOf(values, "tunnel."), context);
   const up = direction(reading, "up", values);
   const down = direction(reading, "down", values);
   const crypto = cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);

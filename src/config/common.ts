@@ -1,13 +1,16 @@
 /** What clients' and servers' configurations have in common. */
 
 import { dirname, isAbsolute, join } from "node:path";
-import { parseKey, PresharedKey } from "./key.ts";
-import { FileError, type ReadFile, readSmallFile } from "./private_file.ts";
+import { heapSecrets, type SecretMemory } from "../base/mod.ts";
+import { parseKey, type PresharedKey } from "./key.ts";
+import { keyOfPassword, parsePassword } from "./password.ts";
+import { FileError, type ReadFile, readSecretFile } from "./private_file.ts";
 import type { Reading } from "./reading.ts";
 import { GROUPS, type Settings, SUITES } from "./settings.ts";
 import type { GroupName, LogConfig, PacingConfig, StatusConfig, SuiteName } from "./types.ts";
 
-const KEY_FILE_LEN_MAX = 4096;
+/** Of files with a key or a pass phrase, bytes. */
+export const KEY_FILE_LEN_MAX = 4096;
 
 /** Where paths of the file start, and whether the file may hold a key. */
 export interface FileContext {
@@ -15,10 +18,17 @@ export interface FileContext {
   readonly folder: string;
   readonly exposed: string | undefined;
   readonly warnings: string[];
+  /** Where keys lie from the first moment on. */
+  readonly secrets: SecretMemory;
 }
 
-export function contextOf(path: string | undefined, file: ReadFile | undefined): FileContext {
+export function contextOf(
+  path: string | undefined,
+  file: ReadFile | undefined,
+  secrets: SecretMemory = heapSecrets,
+): FileContext {
   return {
+    secrets,
     folder: path === undefined || path === "-" ? "" : dirname(path),
     exposed: file?.exposed,
     warnings: [],
@@ -85,77 +95,108 @@ export function cryptoOf(
   return { suites: suites ?? Object.freeze([...SUITES]), groups: groups ?? Object.freeze([...GROUPS]) };
 }
 
-/** The key that `key_file` or `key` gives; `prefix` is "tunnel." or "". undefined when there is a problem. */
+/** The keys of a table that may give the key, with what the file or a flag said. */
+export interface KeyValues {
+  readonly key_file?: string;
+  readonly key?: string;
+  readonly password_file?: string;
+  readonly password?: string;
+  readonly salt?: Uint8Array;
+}
+
+const KEY_SOURCES = ["key", "key_file", "password", "password_file"] as const;
+type KeySource = typeof KEY_SOURCES[number];
+
+/** Of `values` of a table in the file, those that say the key: "tunnel." is what their names begin with there. */
+export function keyValuesOf(values: Readonly<Record<string, unknown>>, prefix: string): KeyValues {
+  return Object.fromEntries([...KEY_SOURCES, "salt"].map((name) => [name, values[prefix + name]]));
+}
+
+/** The key that `values` give, as it is or made of a pass phrase; `prefix` is "tunnel." or "". undefined when there is a
+ * problem. */
 export function keyOf(
   reading: Reading<Settings>,
   prefix: string,
-  keyFile: string | undefined,
-  key: string | undefined,
+  values: KeyValues,
   context: FileContext,
 ): PresharedKey | undefined {
-  if (keyFile !== undefined && key !== undefined) {
-    reading.problem(`${prefix}key`, "there are both key and key_file; leave one out");
+  const source = keySourceOf(reading, prefix, values);
+  if (source === undefined) return undefined;
+  const isPassword = source === "password" || source === "password_file";
+  if (!isPassword && reading.place(`${prefix}salt`) !== undefined) {
+    reading.problem(`${prefix}salt`, "a salt goes with a pass phrase, not with a key; leave it out");
+  }
+  return withSecret(reading, prefix, source, values[source]!, context, (bytes) => {
+    if (!isPassword) return parseKey(bytes, context.secrets);
+    const { password, salt } = source === "password" ? { password: bytes } : parsePassword(bytes);
+    return keyOfPassword(password, values.salt ?? salt, context.secrets);
+  });
+}
+
+/** Which of the keys says it: exactly one may. */
+function keySourceOf(reading: Reading<Settings>, prefix: string, values: KeyValues): KeySource | undefined {
+  const given = KEY_SOURCES.filter((name) => reading.place(prefix + name) !== undefined);
+  if (given.length > 1) {
+    reading.problem(prefix + given[0], `there are both ${given[0]} and ${given[1]}; leave one out`);
     return undefined;
   }
-  if (key !== undefined) return inlineKey(reading, `${prefix}key`, key, context);
-  if (keyFile !== undefined) return fileKey(reading, `${prefix}key_file`, keyFile, context);
-  // A key that was given and could not be read has its problem already.
-  if (reading.place(`${prefix}key_file`) === undefined && reading.place(`${prefix}key`) === undefined) {
+  if (given.length === 0) {
     reading.problem(
       `${prefix}key_file`,
       'there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
     );
+    return undefined;
   }
-  return undefined;
+  return values[given[0]] === undefined ? undefined : given[0]; // what could not be read has its problem already
 }
 
-function inlineKey(
+/** What `use` makes of the bytes that `source` gives; they are wiped behind it. undefined when there is a problem, told
+ * by a RangeError of `use` too. */
+export function withSecret<T>(
+  reading: Reading<Settings>,
+  prefix: string,
+  source: KeySource,
+  value: string,
+  context: FileContext,
+  use: (bytes: Uint8Array) => T,
+): T | undefined {
+  const name = prefix + source;
+  const isFile = source === "key_file" || source === "password_file";
+  try {
+    if (isFile) {
+      return readSecretFile(pathFrom(context, reading, name, value), KEY_FILE_LEN_MAX, context.secrets, use);
+    }
+    if (!mayStandHere(reading, name, source, context)) return undefined;
+    const bytes = new TextEncoder().encode(value);
+    try {
+      return use(bytes);
+    } finally {
+      bytes.fill(0);
+    }
+  } catch (error) {
+    if (!(error instanceof FileError || error instanceof RangeError)) throw error;
+    reading.problem(name, error.message, isFile ? value : undefined);
+    return undefined;
+  }
+}
+
+/** Whether a secret may stand in the configuration itself; on the command line with a warning. */
+function mayStandHere(
   reading: Reading<Settings>,
   name: string,
-  text: string,
+  source: "key" | "password",
   context: FileContext,
-): PresharedKey | undefined {
+): boolean {
+  const what = source === "key" ? "key" : "pass phrase";
   const flag = reading.place(name)?.flag;
   if (flag === undefined && context.exposed !== undefined) {
-    reading.problem(name, `the file holds a key, but ${context.exposed}`);
-    return undefined;
+    reading.problem(name, `the file holds a ${what}, but ${context.exposed}`);
+    return false;
   }
   if (flag !== undefined) {
     context.warnings.push(
-      `${flag}: a key on the command line can be seen by every user of this machine; use key_file`,
+      `${flag}: a ${what} on the command line can be seen by every user of this machine; use ${source}_file`,
     );
   }
-  return readKey(reading, name, text);
-}
-
-function fileKey(
-  reading: Reading<Settings>,
-  name: string,
-  given: string,
-  context: FileContext,
-): PresharedKey | undefined {
-  try {
-    const file = readSmallFile(pathFrom(context, reading, name, given), KEY_FILE_LEN_MAX);
-    if (file.exposed === undefined) return readKey(reading, name, file.text, given);
-    reading.problem(name, file.exposed, given);
-  } catch (error) {
-    if (!(error instanceof FileError)) throw error;
-    reading.problem(name, error.message, given);
-  }
-  return undefined;
-}
-
-function readKey(
-  reading: Reading<Settings>,
-  name: string,
-  text: string,
-  value?: string,
-): PresharedKey | undefined {
-  try {
-    return parseKey(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    reading.problem(name, error.message, value);
-    return undefined;
-  }
+  return true;
 }

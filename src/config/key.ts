@@ -6,21 +6,35 @@
  * SHA-256 over all that stands before the dot: it finds a mistyped or cut key, and tells nothing to who lacks it. */
 
 import { createHash } from "node:crypto";
-import { Buffer } from "node:buffer";
-import { assert, equalsConstantTime } from "../base/mod.ts";
+import {
+  assert,
+  equalsConstantTime,
+  fromBase64Url,
+  heapSecrets,
+  type SecretMemory,
+  toBase64Url,
+} from "../base/mod.ts";
 
 export const KEY_LEN = 32;
 const PREFIX = "i405-key-1:";
+const BODY_LEN = 43;
+const CHECK_LEN = 4;
+const DOT = 0x2e;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const REMEDY = "make one with `i405 keygen`";
 
 /** A key that no message shows: as text, as JSON and to an inspector it is "[key]". */
 export class PresharedKey {
-  readonly #bytes: Uint8Array;
+  readonly #secrets: SecretMemory;
+  #bytes: Uint8Array;
 
-  /** Copies `bytes` (32). */
-  constructor(bytes: Uint8Array) {
+  /** Copies `bytes` (32) into `secrets`. */
+  constructor(bytes: Uint8Array, secrets: SecretMemory = heapSecrets) {
     assert(bytes.length === KEY_LEN, "a key has 32 bytes");
-    this.#bytes = new Uint8Array(bytes); // a Buffer.slice() would be a view
+    this.#secrets = secrets;
+    this.#bytes = secrets.take(KEY_LEN);
+    this.#bytes.set(bytes);
   }
 
   /** A copy of the 32 bytes, the caller's to wipe. */
@@ -35,7 +49,8 @@ export class PresharedKey {
 
   /** Overwrites the key with zeros: the last thing to be done with it. */
   wipe(): void {
-    this.#bytes.fill(0);
+    this.#secrets.give(this.#bytes);
+    this.#bytes = new Uint8Array(KEY_LEN);
   }
 
   toString(): string {
@@ -54,39 +69,72 @@ export class PresharedKey {
 /** The line for `key` (32 bytes), without its end. */
 export function formatKey(key: Uint8Array): string {
   assert(key.length === KEY_LEN, "a key has 32 bytes");
-  const body = PREFIX + Buffer.from(key).toString("base64url");
-  return `${body}.${checkOf(body)}`;
+  const line = lineOf(key);
+  const text = decoder.decode(line);
+  line.fill(0);
+  return text;
 }
 
-/** Reads the line that formatKey writes; white space around it is ignored. Throws RangeError, which shows nothing of
- * the text, for anything else. */
-export function parseKey(text: string): PresharedKey {
-  const line = text.trim();
-  if (line === "") throw new RangeError(`there is no key in it; ${REMEDY}`);
-  if (!line.startsWith(PREFIX)) throw new RangeError(`a key starts with "${PREFIX}"; ${REMEDY}`);
-  const match = /^([A-Za-z0-9_-]*)\.([0-9a-f]{4})$/.exec(line.slice(PREFIX.length));
-  if (match === null) {
+/** Reads the line that formatKey writes, as bytes, since a text of a secret cannot be wiped; white space around it is
+ * ignored. The key lies in `secrets`. Throws RangeError, which shows nothing of the line, for anything else. */
+export function parseKey(text: Uint8Array, secrets: SecretMemory = heapSecrets): PresharedKey {
+  const line = trimmed(text);
+  if (line.length === 0) throw new RangeError(`there is no key in it; ${REMEDY}`);
+  if (!startsWith(line, PREFIX)) throw new RangeError(`a key starts with "${PREFIX}"; ${REMEDY}`);
+  const dot = line.length - CHECK_LEN - 1;
+  const body = line.subarray(PREFIX.length, Math.max(dot, PREFIX.length));
+  const bytes = line[dot] === DOT ? fromBase64Url(body, Math.floor(body.length * 6 / 8)) : undefined;
+  if (bytes === undefined) {
     throw new RangeError(
-      `a key is one line of "${PREFIX}", 43 characters, a dot and 4 digits; copy it whole or ${REMEDY}`,
+      `a key is one line of "${PREFIX}", ${BODY_LEN} characters, a dot and ${CHECK_LEN} digits; copy it whole or ${REMEDY}`,
     );
   }
-  const bytes = Buffer.from(match[1], "base64url");
   try {
-    if (match[1].length !== 43 || bytes.length !== KEY_LEN) {
+    if (bytes.length !== KEY_LEN) {
       throw new RangeError(
         `the key has ${bytes.length} bytes instead of ${KEY_LEN}; copy it whole or ${REMEDY}`,
       );
     }
-    // formatKey() writes each key in one way only; base64 has spare bits that could be written in four.
-    if (formatKey(bytes) !== line) {
+    // Each key is written in one way only; base64 has spare bits that could be written in four.
+    if (!isLineOf(bytes, line)) {
       throw new RangeError(`the key's check digits are wrong, so it is mistyped; copy it whole or ${REMEDY}`);
     }
-    return new PresharedKey(bytes);
+    return new PresharedKey(bytes, secrets);
   } finally {
     bytes.fill(0);
   }
 }
 
-function checkOf(body: string): string {
-  return createHash("sha256").update(body).digest("hex").slice(0, 4);
+function isLineOf(key: Uint8Array, line: Uint8Array): boolean {
+  const whole = lineOf(key);
+  const isEqual = equalsConstantTime(whole, line);
+  whole.fill(0);
+  return isEqual;
+}
+
+function lineOf(key: Uint8Array): Uint8Array {
+  const line = new Uint8Array(PREFIX.length + BODY_LEN + 1 + CHECK_LEN);
+  const dot = line.length - CHECK_LEN - 1;
+  line.set(encoder.encode(PREFIX));
+  const body = toBase64Url(key);
+  line.set(body, PREFIX.length);
+  body.fill(0);
+  line[dot] = DOT;
+  const digits = createHash("sha256").update(line.subarray(0, dot)).digest("hex").slice(0, CHECK_LEN);
+  line.set(encoder.encode(digits), dot + 1);
+  return line;
+}
+
+function startsWith(line: Uint8Array, prefix: string): boolean {
+  return encoder.encode(prefix).every((byte, i) => line[i] === byte);
+}
+
+/** Without the white space of ASCII around it. */
+function trimmed(bytes: Uint8Array): Uint8Array {
+  const isSpace = (byte: number) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+  let start = 0;
+  let end = bytes.length;
+  while (start < end && isSpace(bytes[start])) start++;
+  while (end > start && isSpace(bytes[end - 1])) end--;
+  return bytes.subarray(start, end);
 }

@@ -2,6 +2,7 @@
 
 import { parseLen, parseShare, parseSpeed, parseTime } from "../base/units.ts";
 import type { JitterLaw } from "../schedule/mod.ts";
+import { parseSalt } from "./password.ts";
 import { formatIp, type IpPrefix, parseIp, parsePrefix } from "../wire/ip_address.ts";
 
 export const PORT_DEFAULT = 1405;
@@ -110,7 +111,15 @@ export const interfaceName = text(
 export const path = text("FILE", "a path", (raw) => raw === "" || raw.includes("\0") ? undefined : raw);
 
 /** What is in a text of the configuration itself; its reader checks it, since messages must not show it. */
-export const secret = text("KEY", "a key's text", (raw) => raw);
+export function secret(placeholder: string): Kind<string> {
+  return text(placeholder, "text", (raw) => raw);
+}
+
+export const salt = text(
+  "SALT",
+  "22 letters, digits and - _, as `i405 keygen --password` makes them",
+  parseSalt,
+);
 
 export const peer = text("HOST:PORT", `"host:port", for IPv6 "[address]:port"`, parseHostPort);
 

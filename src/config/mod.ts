@@ -1,5 +1,6 @@
 /** From a TOML file and flags to a checked, frozen configuration. */
 
+import { heapSecrets, type SecretMemory } from "../base/mod.ts";
 import { clientConfig } from "./client_config.ts";
 import { contextOf } from "./common.ts";
 import { FileError, type ReadFile, readSmallFile } from "./private_file.ts";
@@ -13,6 +14,7 @@ export type { Direction, DirectionConfig } from "./direction.ts";
 export { DirectionError, resolveDirection, slotGapMinNs } from "./direction.ts";
 export { formatKey, KEY_LEN, parseKey, PresharedKey } from "./key.ts";
 export type { HostPort, JitterSetting, ListenAddress } from "./kinds.ts";
+export { checkStrength, estimateBits, makePassword, makeSalt, parsePassword } from "./password.ts";
 export { networkOf, prefixesOverlap } from "./prefixes.ts";
 export { ConfigError } from "./problem.ts";
 export type { Override, Overrides } from "./reading.ts";
@@ -20,19 +22,29 @@ export { CLIENT_SETTINGS, flagOf, SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from
 export type { Setting, Settings } from "./settings.ts";
 export type * from "./types.ts";
 
+export { FileError, readSecretFile } from "./private_file.ts";
+export { KEY_FILE_LEN_MAX } from "./common.ts";
 const FILE_LEN_MAX = 1 << 20;
 
-/** Reads the file at `path` ("-": standard input; undefined: flags alone) and the key files that it names. Throws
- * ConfigError with all that is wrong, a line each. */
-export function loadClientConfig(path: string | undefined, overrides: Overrides = new Map()): ClientConfig {
+/** Reads the file at `path` ("-": standard input; undefined: flags alone) and the key files that it names; the keys lie
+ * in `secrets`. Throws ConfigError with all that is wrong, a line each. */
+export function loadClientConfig(
+  path: string | undefined,
+  overrides: Overrides = new Map(),
+  secrets: SecretMemory = heapSecrets,
+): ClientConfig {
   const { text, file } = read(path);
-  return clientConfig(parseToml(text, path), overrides, contextOf(path, file));
+  return clientConfig(parseToml(text, path), overrides, contextOf(path, file, secrets));
 }
 
 /** As loadClientConfig, for a server. */
-export function loadServerConfig(path: string | undefined, overrides: Overrides = new Map()): ServerConfig {
+export function loadServerConfig(
+  path: string | undefined,
+  overrides: Overrides = new Map(),
+  secrets: SecretMemory = heapSecrets,
+): ServerConfig {
   const { text, file } = read(path);
-  return serverConfig(parseToml(text, path), overrides, contextOf(path, file));
+  return serverConfig(parseToml(text, path), overrides, contextOf(path, file, secrets));
 }
 
 function read(path: string | undefined): { text: string; file: ReadFile | undefined } {

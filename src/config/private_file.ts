@@ -1,5 +1,8 @@
 /** Reads small files, and those that hold secrets only when nobody else can read them. */
 
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { heapSecrets, type SecretMemory } from "../base/mod.ts";
+
 /** A file that cannot be used, told with the remedy. */
 export class FileError extends Error {
   override readonly name = "FileError";
@@ -11,63 +14,99 @@ export interface ReadFile {
   readonly exposed: string | undefined;
 }
 
-/** Reads all of `path`, "-" being standard input. What is checked is the file that was opened, not its name, so it
- * cannot be exchanged in between. Throws FileError with the remedy: no such file, not to be read, too long. */
+const STDIN = 0;
+
+/** Reads all of `path`, "-" being standard input, as text. Throws FileError with the remedy: no such file, not to be
+ * read, too long. */
 export function readSmallFile(path: string, lenMax: number): ReadFile {
-  if (path === "-") return { text: readText(Deno.stdin, "standard input", lenMax), exposed: undefined };
-  let file: Deno.FsFile;
+  return withFile(path, lenMax, heapSecrets, constants.O_RDONLY, (bytes, exposed) => {
+    try {
+      return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), exposed };
+    } catch {
+      throw new FileError(`${nameOf(path)} is not UTF-8 text; is it the right file?`);
+    }
+  });
+}
+
+/** Reads all of the file at `path` that holds a secret into `secrets`, hands it to `use` and wipes it. Throws FileError
+ * as readSmallFile, and for a symbolic link or a file that others can read or own. */
+export function readSecretFile<T>(
+  path: string,
+  lenMax: number,
+  secrets: SecretMemory,
+  use: (bytes: Uint8Array) => T,
+): T {
+  return withFile(path, lenMax, secrets, constants.O_RDONLY | constants.O_NOFOLLOW, (bytes, exposed) => {
+    if (exposed !== undefined) throw new FileError(exposed);
+    return use(bytes);
+  });
+}
+
+/** What is checked is the file that was opened, not its name, so it cannot be exchanged in between. */
+function withFile<T>(
+  path: string,
+  lenMax: number,
+  secrets: SecretMemory,
+  flags: number,
+  use: (bytes: Uint8Array, exposed: string | undefined) => T,
+): T {
+  const fd = path === "-" ? STDIN : opened(path, flags);
+  const block = secrets.take(lenMax + 1);
   try {
-    file = Deno.openSync(path);
-  } catch (error) {
-    throw new FileError(openProblem(path, error));
-  }
-  try {
-    const info = file.statSync();
-    if (!info.isFile) throw new FileError(`${path} is not a file; name a plain file`);
-    return { text: readText(file, path, lenMax), exposed: exposure(path, info) };
+    const info = path === "-" ? undefined : fstatSync(fd);
+    if (info !== undefined && !info.isFile()) throw new FileError(`${path} is not a file; name a plain file`);
+    return use(readAll(fd, path, block), info === undefined ? undefined : exposure(path, info));
   } finally {
-    file.close();
+    secrets.give(block);
+    if (path !== "-") closeSync(fd);
   }
 }
 
-function openProblem(path: string, error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) {
-    return `there is no file ${path}; check the path (relative ones start at the configuration's folder)`;
-  }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return `${path} cannot be read by this user; run as its owner or as root`;
-  }
-  return `${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`;
+function nameOf(path: string): string {
+  return path === "-" ? "standard input" : path;
 }
 
-function readText(file: { readSync(out: Uint8Array): number | null }, name: string, lenMax: number): string {
-  const bytes = new Uint8Array(lenMax + 1);
+/** A FIFO without a writer does not hold the opening up. */
+function opened(path: string, flags: number): number {
+  try {
+    return openSync(path, flags | constants.O_NONBLOCK);
+  } catch (error) {
+    throw new FileError(openProblem(path, error as Error & { code?: string }));
+  }
+}
+
+function openProblem(path: string, error: Error & { code?: string }): string {
+  switch (error.code) {
+    case "ENOENT":
+      return `there is no file ${path}; check the path (relative ones start at the configuration's folder)`;
+    case "EACCES":
+      return `${path} cannot be read by this user; run as its owner or as root`;
+    case "ELOOP":
+      return `${path} is a symbolic link; name the file itself`;
+    default:
+      return `${path} cannot be opened: ${error.message}`;
+  }
+}
+
+/** What there is to read, as a view into `block`, which has room for one byte more than it may be. */
+function readAll(fd: number, path: string, block: Uint8Array): Uint8Array {
   let len = 0;
-  for (;;) {
-    const count = file.readSync(bytes.subarray(len));
-    if (count === null || count === 0) break;
+  while (len < block.length) {
+    const count = readSync(fd, block, len, block.length - len, null);
+    if (count === 0) return block.subarray(0, len);
     len += count;
   }
-  try {
-    if (len > lenMax) throw new FileError(`${name} is longer than ${lenMax} bytes; is it the right file?`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, len));
-  } catch (error) {
-    if (error instanceof FileError) throw error;
-    throw new FileError(`${name} is not UTF-8 text; is it the right file?`);
-  } finally {
-    bytes.fill(0);
-  }
+  throw new FileError(`${nameOf(path)} is longer than ${block.length - 1} bytes; is it the right file?`);
 }
 
 /** A secret belongs to who runs the program, to root, or to who has called sudo; and nobody else reads it. */
-function exposure(path: string, info: Deno.FileInfo): string | undefined {
-  const mode = info.mode;
-  if (mode !== null && (mode & 0o077) !== 0) {
-    const octal = (mode & 0o777).toString(8).padStart(4, "0");
+function exposure(path: string, info: Stats): string | undefined {
+  if ((info.mode & 0o077) !== 0) {
+    const octal = (info.mode & 0o777).toString(8).padStart(4, "0");
     return `${path} can be read by others (mode ${octal}); make it private with: chmod 600 ${path}`;
   }
   const me = Deno.uid();
-  if (info.uid === null || me === null || info.uid === me || info.uid === 0) return undefined;
+  if (me === null || info.uid === me || info.uid === 0) return undefined;
   if (me === 0 && String(info.uid) === Deno.env.get("SUDO_UID")) return undefined;
   return `${path} belongs to another user (uid ${info.uid}); make it yours with: chown ${me} ${path}`;
 }

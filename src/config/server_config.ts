@@ -145,7 +145,7 @@ function clientOf(
     }
   }
   if (values.addresses?.length === 0) reading.problem("addresses", "expected one address at least", []);
-  const key = keyOf(reading, "", values.key_file, values.key, context);
+  const key = keyOf(reading, "", values, context);
   if (key === undefined || values.name === undefined || values.addresses === undefined) return undefined;
   return Object.freeze<ServerClientConfig>({
     name: values.name,
@@ -174,7 +174,7 @@ function checkAgainst(
       reading.problem("name", "another [[client]] has this name; choose one that is free", client.name);
     }
     if (other.key.equals(client.key)) {
-      const key = reading.place("key_file") === undefined ? "key" : "key_file";
+      const key = ["key", "password", "password_file"].find((name) => reading.place(name)) ?? "key_file";
       reading.problem(key, `client "${other.name}" has the same key; make each its own with \`i405 keygen\``);
     }
   }

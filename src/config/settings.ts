@@ -35,7 +35,12 @@ function setting<T>(of: Kind<T>, help: string, more: Omit<Setting<T>, "kind" | "
 
 const KEYS = {
   key_file: setting(kind.path, "file with the key that client and server share; - is standard input"),
-  key: setting(kind.secret, "the key itself; better in a file of its own", { secret: true }),
+  key: setting(kind.secret("KEY"), "the key itself; better in a file of its own", { secret: true }),
+  password_file: setting(kind.path, "instead of a key: file with a pass phrase; - is standard input"),
+  password: setting(kind.secret("PHRASE"), "the pass phrase itself; better in a file of its own", {
+    secret: true,
+  }),
+  salt: setting(kind.salt, "salt of the pass phrase, the same on both sides; it may stand in the file, too"),
 };
 
 const CRYPTO = {
@@ -147,13 +152,9 @@ export type Values<S> = { [K in keyof S]?: S[K] extends Setting<infer T> ? T : n
 const NOT_YET = "is not served by this version; leave it out";
 /** Keys that have a meaning which this version does not serve, and what to do instead. */
 export const REFUSED_KEYS: Readonly<Record<string, string>> = {
-  "tunnel.password":
-    'a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
   "tun.dns": `setting the resolver ${NOT_YET} and set it in the system`,
   "socks": `SOCKS5 ${NOT_YET}`,
   "pool": `an address pool ${NOT_YET} and give each [[client]] its addresses`,
-  "client.password":
-    'a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
 };
 
 /** "up.packet_length" as a flag: "up-packet-length". */

@@ -1,7 +1,7 @@
 /** PSK identities that name nobody to an observer: base64url(n ‖ HMAC-SHA256(identity key, n) cut to 16 bytes), with
  * n of 16 random bytes per handshake. Only who has the key can tell whose it is, or that two belong together. */
 
-import { assert, concat, equalsConstantTime } from "../base/mod.ts";
+import { assert, concat, equalsConstantTime, fromBase64Url, toBase64Url } from "../base/mod.ts";
 import { expand, extract } from "./hkdf.ts";
 import { hmacOf } from "./suites.ts";
 import { wipe } from "./wipe.ts";
@@ -13,7 +13,6 @@ const IDENTITY_MAC_LEN = 16;
 export const IDENTITY_LEN = 43;
 
 const encoder = new TextEncoder();
-const ALPHABET = encoder.encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
 /** The 32-byte identity key of a client's key: HKDF-SHA256 without salt, info "i405 id". */
 export function identityKeyOf(key: Uint8Array): Uint8Array {
@@ -36,41 +35,4 @@ export function identityMatches(identityKey: Uint8Array, identity: Uint8Array): 
   const nonce = fromBase64Url(identity, IDENTITY_NONCE_LEN);
   if (nonce === undefined) return false;
   return equalsConstantTime(makeIdentity(identityKey, nonce), identity);
-}
-
-/** RFC 4648 §5 without padding. */
-function toBase64Url(bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(Math.ceil(bytes.length * 8 / 6));
-  let bits = 0;
-  let held = 0;
-  let at = 0;
-  for (const byte of bytes) {
-    held = (held << 8 | byte) & 0xffff;
-    bits += 8;
-    while (bits >= 6) {
-      bits -= 6;
-      out[at++] = ALPHABET[held >> bits & 63];
-    }
-  }
-  if (bits > 0) out[at++] = ALPHABET[held << (6 - bits) & 63];
-  return out;
-}
-
-/** The first `len` bytes that `text` stands for, or `undefined` if a character among theirs is none of the alphabet. */
-function fromBase64Url(text: Uint8Array, len: number): Uint8Array | undefined {
-  const out = new Uint8Array(len);
-  let bits = 0;
-  let held = 0;
-  let at = 0;
-  for (let i = 0; at < len; i++) {
-    const value = ALPHABET.indexOf(text[i]);
-    if (value < 0) return undefined;
-    held = (held << 6 | value) & 0xffff;
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      out[at++] = held >> bits;
-    }
-  }
-  return out;
 }

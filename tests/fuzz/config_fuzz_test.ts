@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { contextOf } from "../../src/config/common.ts";
 import { clientConfig } from "../../src/config/client_config.ts";
-import { ConfigError, parseKey } from "../../src/config/mod.ts";
+import { ConfigError, estimateBits, formatKey, parseKey, parsePassword } from "../../src/config/mod.ts";
 import type { Override } from "../../src/config/reading.ts";
 import { serverConfig } from "../../src/config/server_config.ts";
 import { CLIENT_SETTINGS, SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "../../src/config/settings.ts";
 import { parseToml } from "../../src/config/toml_source.ts";
 
+const FUZZ_RUNS = Number(Deno.env.get("FUZZ_RUNS") ?? 3000);
 const CLIENT = Deno.readTextFileSync(new URL("../../examples/client.toml", import.meta.url));
 const SERVER = Deno.readTextFileSync(new URL("../../examples/server.toml", import.meta.url));
 const PIECES = [
@@ -102,13 +103,49 @@ Deno.test("serverConfig() answers every text and every flag with a configuration
   );
 });
 
-Deno.test("parseKey() answers every text with a key or a RangeError", () => {
-  const texts = fc.oneof(fc.string(), fc.string().map((text) => `i405-key-1:${text}`));
-  fc.assert(fc.property(texts, (text) => {
-    try {
-      parseKey(text);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-    }
-  }));
+/** Bytes of a file, by chance or near to a good one. */
+function bytesNear(good: string): fc.Arbitrary<Uint8Array> {
+  return fc.oneof(
+    fc.uint8Array({ maxLength: 100 }),
+    fc.string().map((text) => new TextEncoder().encode(good.slice(0, 11) + text)),
+    fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 3 }).map((changes) => {
+      const bytes = new TextEncoder().encode(good);
+      for (const [at, byte] of changes) bytes[at] = byte;
+      return bytes;
+    }),
+  );
+}
+
+/** Nothing but a RangeError comes of `read`, and its message shows none of `secret`. */
+function onlyRangeErrors(read: () => unknown, secret: string): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    assert.ok(!error.message.includes(secret), error.message);
+  }
+}
+
+Deno.test("parseKey() answers every file with a key or a RangeError", () => {
+  const good = formatKey(new Uint8Array(32).map((_, i) => 7 * i));
+  const runs = fc.property(bytesNear(good), (bytes) => {
+    onlyRangeErrors(
+      () => assert.equal(formatKey(parseKey(bytes).bytes()).length, good.length),
+      good.slice(20, 30),
+    );
+  });
+  fc.assert(runs, { numRuns: FUZZ_RUNS });
+});
+
+Deno.test("parsePassword() and estimateBits() answer every file with a phrase or a RangeError", () => {
+  const good = `tree-horse-19-battery\nsalt = "${"A".repeat(22)}"\n`;
+  const runs = fc.property(bytesNear(good), (bytes) => {
+    onlyRangeErrors(() => {
+      const { password, salt } = parsePassword(bytes);
+      const bits = estimateBits(password);
+      assert.ok(password.length > 0 && bits >= 0 && bits <= 8 * password.length, `${bits}`);
+      assert.ok(salt === undefined || salt.length === 16);
+    }, "horse");
+  });
+  fc.assert(runs, { numRuns: FUZZ_RUNS });
 });

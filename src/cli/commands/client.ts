@@ -27,7 +27,7 @@ export function addClient(program: Command, exit: (code: number) => void): void 
     const path = shimPath();
     const shim = openShim(path);
     shim.setDumpable(false); // before the first key is read: no core dump, no debugger of the same user
-    const config = loadClientConfig(file, overridesOf(command, CLIENT_SETTINGS));
+    const config = loadClientConfig(file, overridesOf(command, CLIENT_SETTINGS), shim.secrets);
     const log = stderrLog(config.log.level, config.log.format);
     const { runClient } = await import("../run_client.ts");
     exit(await runClient(config, shim, path, log, untilSignal()));

@@ -29,7 +29,7 @@ export function addServer(program: Command, exit: (code: number) => void): void 
     const path = shimPath();
     const shim = openShim(path);
     shim.setDumpable(false); // before the first key is read: no core dump, no debugger of the same user
-    const config = loadServerConfig(file, overridesOf(command, SERVER_SETTINGS));
+    const config = loadServerConfig(file, overridesOf(command, SERVER_SETTINGS), shim.secrets);
     const log = stderrLog(config.log.level, config.log.format);
     const { runServer } = await import("../run_server.ts");
     exit(await runServer(config, shim, path, log, untilSignal()));

@@ -6,6 +6,7 @@ import {
   CLIENT_SETTINGS,
   flagOf,
   parseKey,
+  parsePassword,
   SERVER_CLIENT_SETTINGS,
   SERVER_SETTINGS,
 } from "../../../src/config/mod.ts";
@@ -112,7 +113,7 @@ Deno.test("keygen prints one line, a key, each time another", async () => {
     assert.equal(code, 0);
     assert.equal(err, "");
     assert.match(out, /^i405-key-1:[A-Za-z0-9_-]{43}\.[0-9a-f]{4}\n$/);
-    assert.equal(parseKey(out).bytes().length, 32);
+    assert.equal(parseKey(new TextEncoder().encode(out)).bytes().length, 32);
   }
   assert.notEqual(first.out, second.out);
 });
@@ -123,12 +124,31 @@ Deno.test("keygen -o writes for its owner only, and never over a file", () =>
     assert.deepEqual(await cli("keygen", "-o", path), { code: 0, out: "", err: "" });
     assert.equal(Deno.statSync(path).mode! & 0o777, 0o600);
     const text = await Deno.readTextFile(path);
-    parseKey(text);
+    parseKey(new TextEncoder().encode(text));
     const again = await cli("keygen", "-o", path);
     assert.equal(again.code, 2);
     assert.match(again.err, /^i405: There is a file \S+a\.key already; remove it first/);
     assert.equal(await Deno.readTextFile(path), text);
     assert.match((await cli("keygen", "-o", `${folder}/none/a.key`)).err, /^i405: Cannot write /);
+  }));
+
+Deno.test("keygen --password makes a phrase with its salt, or the salt for one that is strong", () =>
+  inFolder(async (folder) => {
+    const made = await cli("keygen", "--password");
+    assert.equal(made.code, 0);
+    const parsed = parsePassword(new TextEncoder().encode(made.out));
+    assert.equal(parsed.salt?.length, 16);
+    assert.equal(parsed.password.length, 29);
+    const write = (text: string) => Deno.writeTextFile(`${folder}/p`, text, { mode: 0o600 });
+    await write(made.out);
+    const salt = await cli("keygen", "--password", `${folder}/p`);
+    assert.match(salt.out, /^salt = "[A-Za-z0-9_-]{22}"\n$/);
+    assert.ok(!made.out.includes(salt.out));
+    await write("hunter2");
+    const weak = await cli("keygen", "--password", `${folder}/p`);
+    assert.equal(weak.code, 2);
+    assert.match(weak.err, /^i405: Cannot take it: the pass phrase can be guessed: about \d+ bits/);
+    assert.ok(!weak.err.includes("hunter2"));
   }));
 
 Deno.test("overridesOf() gives each flag to its key: aliases, opposites, lists and --set", () => {

@@ -222,11 +222,15 @@ const WRONG: readonly (readonly [string, string])[] = [
     'c.toml:1: tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
   ],
   [
-    `[tunnel]\npeer = "a"\npassword = "hunter2"\n`,
+    `[tunnel]\npeer = "a"\npassword = "hunter2"\nsalt = "x"\n`,
     [
-      'c.toml:3: tunnel.password: a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
-      'c.toml:1: tunnel.key_file: there is no key; make one with `i405 keygen -o FILE` and write key_file = "FILE"',
+      'c.toml:4: tunnel.salt = "x": expected 22 letters, digits and - _, as `i405 keygen --password` makes them',
+      "c.toml:3: tunnel.password: the file holds a pass phrase, but c.toml can be read by others (mode 0644); make it private with: chmod 600 c.toml",
     ].join("\n"),
+  ],
+  [
+    MINIMAL + `salt = "AAAAAAAAAAAAAAAAAAAAAA"\n`,
+    "c.toml:4: tunnel.salt: a salt goes with a pass phrase, not with a key; leave it out",
   ],
   [
     MINIMAL + `[up]\nspeed = "fast"\nburst = 0\n`,

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
-import { formatKey, loadClientConfig, parseKey, PresharedKey } from "../../../src/config/mod.ts";
+import {
+  formatKey,
+  loadClientConfig,
+  parseKey as parseKeyBytes,
+  PresharedKey,
+} from "../../../src/config/mod.ts";
 import { inFolder, problemOf } from "./fixture.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, i) => 3 * i + 200);
 const TEXT = formatKey(KEY);
+const parseKey = (text: string) => parseKeyBytes(new TextEncoder().encode(text));
 
 Deno.test("parseKey() reads what formatKey() writes, white space around it or not", () => {
   assert.deepEqual(parseKey(TEXT).bytes(), KEY);

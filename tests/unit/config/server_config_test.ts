@@ -97,7 +97,7 @@ const WRONG: readonly (readonly [string, string])[] = [
   ],
   [
     TUN + CLIENT_A + `password = "x"\n`,
-    's.toml:7: client.password: a password is not taken by this version; make a key with `i405 keygen -o FILE` and write key_file = "FILE"',
+    "s.toml:5: client.key_file: there are both key_file and password; leave one out",
   ],
   [
     TUN + CLIENT_A + `[server]\nlisten = ["example.org:1"]\n`,
