@@ -48,6 +48,13 @@ function helpOf(setting: Setting<unknown>): string {
   return notes.length === 0 ? setting.help : `${setting.help} (${notes.join("; ")})`;
 }
 
+/** Settings that have no flags of their own, a line each, for --help. */
+export function settingLines(settings: Settings): string {
+  return Object.entries(settings).map(([key, setting]) => `  ${key.padEnd(12)} ${helpOf(setting)}`).join(
+    "\n",
+  );
+}
+
 function collect(value: string, before: unknown): string[] {
   return [...Array.isArray(before) ? before : [], value];
 }

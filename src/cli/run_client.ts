@@ -15,7 +15,7 @@ import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import { ClientHost } from "./client_host.ts";
-import { EXIT } from "./exit.ts";
+import { EXIT, OperatorError } from "./exit.ts";
 import { innerMtuOf, intervalText, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
@@ -43,6 +43,9 @@ export async function runClient(
   log: Log,
   stop: Stop,
 ): Promise<number> {
+  if (config.mode === "tcp") {
+    throw new OperatorError(`TCP mode is not served by this version; use tunnel.mode = "tun"`);
+  }
   for (const warning of config.warnings) log.warn(warning);
   const path = await findPath(config, shim, log, stop);
   if (path === undefined) return EXIT.ok;

@@ -36,6 +36,10 @@ export async function runServer(
   log: Log,
   stop: Stop,
 ): Promise<number> {
+  if (!config.modes.includes("tun")) {
+    throw new OperatorError(`This version serves mode "tun" only; add it to server.modes`);
+  }
+  if (config.modes.includes("tcp")) log.warn('TCP mode is not served by this version, only "tun"');
   for (const warning of config.warnings) log.warn(warning);
   const host = new ServerHost(config, shim, log);
   const sockets: { fd: number; text: string }[] = [];

@@ -4,6 +4,7 @@ import { commonOf, cryptoOf, type FileContext, keyOf, keyValuesOf } from "./comm
 import { type DirectionConfig, DirectionError, resolveDirection } from "./direction.ts";
 import { type Overrides, Problems, Reading } from "./reading.ts";
 import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
+import { forwardsOf, socksOf } from "./streams.ts";
 import type { TomlSource } from "./toml_source.ts";
 import type { ClientConfig } from "./types.ts";
 
@@ -16,7 +17,7 @@ type ClientValues = Values<typeof CLIENT_SETTINGS>;
 export function clientConfig(source: TomlSource, overrides: Overrides, context: FileContext): ClientConfig {
   const problems = new Problems();
   const reading = new Reading(CLIENT_SETTINGS, source, problems);
-  reading.table(source.values);
+  reading.table(source.values, ["forward"]);
   for (const [key, override] of overrides) reading.override(key, override);
   const { values } = reading;
   checkTunnel(reading);
@@ -25,19 +26,24 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
   const down = direction(reading, "down", values);
   const crypto = cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);
   const tun = tunOf(reading, values);
+  const socks = socksOf(reading, values, context);
+  const forwards = forwardsOf(source, problems);
+  checkMode(reading, forwards.length > 0);
   const common = commonOf(values, reading, context);
   problems.throwIfAny();
   return Object.freeze<ClientConfig>({
     role: "client",
     file: source.file,
     peer: Object.freeze(values["tunnel.peer"]!),
-    mode: "tun",
+    mode: values["tunnel.mode"] ?? "tun",
     protocol: "v1",
     name: values["tunnel.name"] ?? "client",
     key: key!,
     up,
     down,
     tun,
+    socks,
+    forwards,
     ...crypto,
     ...common,
     warnings: Object.freeze(context.warnings),
@@ -49,9 +55,6 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
   if (values["tunnel.peer"] === undefined && reading.place("tunnel.peer") === undefined) {
     reading.problem("tunnel.peer", `there is no server; write peer = "host:port" in [tunnel]`);
   }
-  if (values["tunnel.mode"] === "tcp") {
-    reading.problem("tunnel.mode", `TCP mode is not served by this version; use mode = "tun"`, "tcp");
-  }
   if (values["tunnel.protocol"] === "v0") {
     reading.problem(
       "tunnel.protocol",
@@ -59,6 +62,16 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
       "v0",
     );
   }
+}
+
+/** What belongs to the other mode would be without effect. */
+function checkMode(reading: Reading<typeof CLIENT_SETTINGS>, hasForwards: boolean): void {
+  const { values } = reading;
+  const [other, of] = (values["tunnel.mode"] ?? "tun") === "tun" ? ["socks.", "tcp"] : ["tun.", "tun"];
+  const stray = Object.keys(values).filter((key) => key.startsWith(other));
+  if (of === "tcp" && hasForwards) stray.push("forward[0]");
+  const message = `it belongs to mode = "${of}"; write that in [tunnel], or leave it out`;
+  for (const key of stray) reading.problem(key, message);
 }
 
 function tunOf(reading: Reading<typeof CLIENT_SETTINGS>, values: ClientValues): ClientConfig["tun"] {

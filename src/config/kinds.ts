@@ -2,8 +2,10 @@
 
 import { parseLen, parseShare, parseSpeed, parseTime } from "../base/units.ts";
 import type { JitterLaw } from "../schedule/mod.ts";
+import { type Destination, parseDestination } from "../wire/host_port.ts";
 import { parseSalt } from "./password.ts";
 import { formatIp, type IpPrefix, parseIp, parsePrefix } from "../wire/ip_address.ts";
+import { networkOf } from "./prefixes.ts";
 
 export const PORT_DEFAULT = 1405;
 
@@ -30,6 +32,23 @@ export interface ListenAddress {
   readonly ip: Uint8Array;
   readonly port: number;
   readonly text: string;
+}
+
+/** Where programs connect to: an address and a port, or a socket in the file system. */
+export type StreamListen =
+  | ({ readonly kind: "tcp" } & ListenAddress)
+  | { readonly kind: "unix"; readonly path: string; readonly text: string };
+
+/** Where a forward leads to. */
+export type ForwardTarget =
+  | ({ readonly kind: "host" } & Destination)
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Addresses and ports that a client may or may not reach; each range of ports has its ends in it. */
+export interface DialRule {
+  readonly prefix: IpPrefix;
+  /** Empty: all ports. */
+  readonly ports: readonly (readonly [from: number, to: number])[];
 }
 
 export interface JitterSetting {
@@ -150,6 +169,80 @@ export const hosts = listOf(
     },
   ),
   16,
+);
+
+const UNIX_PATH_LEN_MAX = 107; // sun_path of unix(7), with its end
+
+/** Of "unix:PATH" or an absolute path. */
+function unixPathOf(raw: string): string | undefined {
+  const path = raw.startsWith("unix:") ? raw.slice(5) : raw.startsWith("/") ? raw : "";
+  const isGood = path !== "" && !path.includes("\0") &&
+    new TextEncoder().encode(path).length <= UNIX_PATH_LEN_MAX;
+  return isGood ? path : undefined;
+}
+
+function parseStreamListen(raw: string): StreamListen | undefined {
+  const path = unixPathOf(raw);
+  if (path !== undefined) return { kind: "unix", path, text: `unix:${path}` };
+  const address = /:\d+$/.test(raw) ? parseListen(raw) : undefined;
+  return address === undefined ? undefined : { kind: "tcp", ...address };
+}
+
+/** Where a proxy or a forward listens. */
+export const streamListen = text(
+  "ADDRESS:PORT|unix:FILE",
+  `"address:port", such as "127.0.0.1:1080" or "[::1]:1080", or "unix:/path"`,
+  parseStreamListen,
+);
+
+export const streamListens = listOf(streamListen, 16);
+
+/** Where a forward leads to. */
+export const forwardTarget = text(
+  "HOST:PORT|unix:FILE",
+  `"host:port", for IPv6 "[address]:port", or "unix:/path"`,
+  (raw): ForwardTarget | undefined => {
+    const path = unixPathOf(raw);
+    if (path !== undefined) return { kind: "unix", path };
+    const destination = parseDestination(raw);
+    return destination === undefined ? undefined : { kind: "host", ...destination };
+  },
+);
+
+// A prefix of IPv6 with ports stands in brackets, as an address with a port does.
+const DIAL_RULE = /^(?:\[([0-9A-Fa-f:.]+(?:\/\d{1,3})?)\]|([0-9.]+(?:\/\d{1,2})?))(?::([\d,-]+))?$/;
+
+/** "10.0.0.0/8", "10.0.0.1:80", "fd00::/8", "[fd00::/8]:22,8000-8100". */
+function parseDialRule(raw: string): DialRule | undefined {
+  const match = DIAL_RULE.exec(raw);
+  const prefix = parsePrefix(match?.[1] ?? match?.[2] ?? raw);
+  const ports = match?.[3] === undefined ? [] : portsOf(match[3]);
+  if (prefix === undefined || ports === undefined) return undefined;
+  const isBracketed = match?.[1] !== undefined;
+  return isBracketed && prefix.ip.length === 4 ? undefined : { prefix: networkOf(prefix), ports };
+}
+
+/** "22,8000-8100". */
+function portsOf(text: string): (readonly [number, number])[] | undefined {
+  const ranges: (readonly [number, number])[] = [];
+  for (const part of text.split(",")) {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part);
+    const from = Number(match?.[1]);
+    const to = Number(match?.[2] ?? match?.[1]);
+    if (!(from >= 0 && from <= to && to <= 65_535)) return undefined;
+    ranges.push([from, to]);
+  }
+  return ranges;
+}
+
+/** Lists are written as TOML arrays and as repeated flags, since a comma stands between ports. */
+export const dialRules = listOf(
+  text(
+    "PREFIX[:PORTS]",
+    `a prefix and ports, such as "10.0.0.0/8:80,443", "[fd00::/8]:22" or "192.0.2.7"`,
+    parseDialRule,
+  ),
+  256,
 );
 
 export const speed = quantity("SPEED", `a speed such as "1 Mbit/s"`, parseSpeed, undefined);

@@ -13,14 +13,28 @@ import type { ClientConfig, ServerConfig } from "./types.ts";
 export type { Direction, DirectionConfig } from "./direction.ts";
 export { DirectionError, resolveDirection, slotGapMinNs } from "./direction.ts";
 export { formatKey, KEY_LEN, parseKey, PresharedKey } from "./key.ts";
-export type { HostPort, JitterSetting, ListenAddress } from "./kinds.ts";
+export type {
+  DialRule,
+  ForwardTarget,
+  HostPort,
+  JitterSetting,
+  ListenAddress,
+  StreamListen,
+} from "./kinds.ts";
 export { checkStrength, estimateBits, makePassword, makeSalt, parsePassword } from "./password.ts";
 export { networkOf, prefixesOverlap } from "./prefixes.ts";
 export { ConfigError } from "./problem.ts";
 export type { Override, Overrides } from "./reading.ts";
-export { CLIENT_SETTINGS, flagOf, SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "./settings.ts";
+export {
+  CLIENT_SETTINGS,
+  flagOf,
+  FORWARD_SETTINGS,
+  SERVER_CLIENT_SETTINGS,
+  SERVER_SETTINGS,
+} from "./settings.ts";
 export type { Setting, Settings } from "./settings.ts";
 export type * from "./types.ts";
+export type { Users } from "./users.ts";
 
 export { FileError, readSecretFile } from "./private_file.ts";
 export { KEY_FILE_LEN_MAX } from "./common.ts";

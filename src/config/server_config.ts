@@ -5,8 +5,9 @@ import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
 import { networkOf, prefixesOverlap } from "./prefixes.ts";
 import { isTable, type Override, type Overrides, Problems, Reading } from "./reading.ts";
 import { SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "./settings.ts";
+import { dialOf } from "./streams.ts";
 import type { TomlSource } from "./toml_source.ts";
-import type { ServerClientConfig, ServerConfig } from "./types.ts";
+import type { ServerClientConfig, ServerConfig, TunnelMode } from "./types.ts";
 
 const CLIENTS_MAX = 1024;
 const SPEED_MAX_DEFAULT_BITS_PER_S = 100e6;
@@ -25,15 +26,15 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
   for (const [key, override] of own) reading.override(key, override);
   const { values } = reading;
   const addresses = values["tun.addresses"] ?? [];
-  if (addresses.length === 0 && !problems.any) {
+  const modes = modesOf(reading, values["server.modes"] ?? ["tun"]);
+  if (addresses.length === 0 && modes.includes("tun") && !problems.any) {
     reading.problem(
       "tun.addresses",
       `there is no inner address; write addresses = ["10.140.5.1/24"] in [tun]`,
     );
   }
-  const clients = clientsOf(source, ofClients, problems, reading, context, addresses);
+  const clients = clientsOf(source, ofClients, problems, reading, context, addresses, modes);
   const crypto = cryptoOf(reading, "server", values["server.suites"], values["server.groups"]);
-  const modes = modesOf(reading, values["server.modes"] ?? ["tun"], context);
   if (values["server.listen"]?.length === 0) {
     reading.problem("server.listen", `expected one address at least, such as "0.0.0.0:1405"`, []);
   }
@@ -53,18 +54,12 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
   });
 }
 
-/** TCP is accepted beside TUN, for files that are written for later versions. */
 function modesOf(
   reading: Reading<typeof SERVER_SETTINGS>,
-  modes: readonly ("tun" | "tcp")[],
-  context: FileContext,
-): readonly "tun"[] {
-  if (!modes.includes("tun")) {
-    reading.problem("server.modes", `this version serves "tun" only; add it`, modes);
-  } else if (modes.includes("tcp")) {
-    context.warnings.push(`server.modes: "tcp" is not served by this version, only "tun"`);
-  }
-  return Object.freeze(["tun"]);
+  modes: readonly TunnelMode[],
+): readonly TunnelMode[] {
+  if (modes.length === 0) reading.problem("server.modes", `expected "tun" or "tcp" or both`, []);
+  return Object.freeze([...new Set(modes)]);
 }
 
 /** Overrides of the server's own keys, and those of its clients by name: "client.laptop.max_speed". */
@@ -86,6 +81,7 @@ function clientsOf(
   server: Reading<typeof SERVER_SETTINGS>,
   context: FileContext,
   networks: readonly IpPrefix[],
+  modes: readonly TunnelMode[],
 ): ServerClientConfig[] {
   const tables = tablesOf(source, problems, server);
   const clients: ServerClientConfig[] = [];
@@ -97,7 +93,7 @@ function clientsOf(
     const name = reading.values.name;
     for (const [key, override] of left.get(name ?? "") ?? []) reading.override(key, override);
     left.delete(name ?? "");
-    const client = clientOf(reading, context, networks);
+    const client = clientOf(reading, context, networks, modes.includes("tun"));
     if (client === undefined) continue;
     checkAgainst(client, reading, clients, networks);
     clients.push(client);
@@ -137,23 +133,28 @@ function clientOf(
   reading: ClientReading,
   context: FileContext,
   networks: readonly IpPrefix[],
+  needsAddresses: boolean,
 ): ServerClientConfig | undefined {
   const { values } = reading;
   for (const [key, example] of [["name", `"laptop"`], ["addresses", `["10.140.5.2"]`]] as const) {
-    if (reading.place(key) === undefined) {
+    if (reading.place(key) === undefined && (key === "name" || needsAddresses)) {
       reading.problem(key, `there is no ${key}; write ${key} = ${example}`);
     }
   }
-  if (values.addresses?.length === 0) reading.problem("addresses", "expected one address at least", []);
+  if (values.addresses?.length === 0 && needsAddresses) {
+    reading.problem("addresses", "expected one address at least", []);
+  }
   const key = keyOf(reading, "", values, context);
-  if (key === undefined || values.name === undefined || values.addresses === undefined) return undefined;
+  const addresses = values.addresses ?? (needsAddresses ? undefined : []);
+  if (key === undefined || values.name === undefined || addresses === undefined) return undefined;
   return Object.freeze<ServerClientConfig>({
     name: values.name,
     key,
-    addresses: values.addresses,
-    given: Object.freeze(values.addresses.map((address) => givenOf(address, networks))),
+    addresses,
+    given: Object.freeze(addresses.map((address) => givenOf(address, networks))),
     routes: Object.freeze((values.routes ?? []).map(networkOf)),
     maxSpeedBitsPerS: values.max_speed ?? SPEED_MAX_DEFAULT_BITS_PER_S,
+    dial: dialOf(values),
   });
 }
 

@@ -10,6 +10,8 @@ export const TUN_MTU_MIN = 576;
 export const TUN_MTU_MAX = 1900;
 /** Segments that the kernel takes in one UDP_SEGMENT call (UDP_MAX_SEGMENTS). */
 export const BURST_MAX = 64;
+// Chosen here.
+export const CONNECTIONS_MAX = 65_536;
 
 export const SUITES = [
   "TLS_AES_128_GCM_SHA256",
@@ -95,9 +97,13 @@ function prefixed<const P extends string, T extends Record<string, unknown>>(pre
 
 export const CLIENT_SETTINGS = {
   "tunnel.peer": setting(kind.peer, "the server; the port is 1405 unless given"),
-  "tunnel.mode": setting(kind.choice("tun", "tcp"), "carrier: UDP with a TUN device, or TCP", {
-    default: "tun",
-  }),
+  "tunnel.mode": setting(
+    kind.choice("tun", "tcp"),
+    "UDP and a TUN device, or one TCP connection and a proxy",
+    {
+      default: "tun",
+    },
+  ),
   "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version", { default: "v1" }),
   "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
   ...prefixed("tunnel", KEYS),
@@ -115,14 +121,38 @@ export const CLIENT_SETTINGS = {
   "tun.lockdown": setting(kind.boolean, "with default_route: nothing goes past the tunnel while it is down", {
     default: "false",
   }),
+  "socks.listen": setting(
+    kind.streamListens,
+    "where programs find the SOCKS5 and HTTP proxy; with [] there is none",
+    { default: "127.0.0.1:1080" },
+  ),
+  "socks.password_file": setting(
+    kind.path,
+    "file of lines user:password; then nobody uses the proxy without one of them",
+    { default: "none" },
+  ),
+  "socks.connections_max": setting(kind.integer(1, CONNECTIONS_MAX), "programs' connections at once", {
+    default: "10000",
+  }),
   ...COMMON,
+};
+
+/** Keys of each [[forward]] of a client. */
+export const FORWARD_SETTINGS = {
+  listen: setting(kind.streamListen, "where to listen: on this machine, or with remote at the server"),
+  to: setting(kind.forwardTarget, "where connections go: from the server, or with remote from this machine"),
+  direction: setting(kind.choice("local", "remote"), "which side listens", { default: "local" }),
 };
 
 export const SERVER_SETTINGS = {
   "server.listen": setting(kind.listen, "addresses and ports to listen at", { default: "0.0.0.0:1405" }),
-  "server.modes": setting(kind.choices("tun", "tcp"), "carriers: UDP with a TUN device, or TCP", {
-    default: "tun",
-  }),
+  "server.modes": setting(
+    kind.choices("tun", "tcp"),
+    "what is served: UDP and a TUN device, TCP and its proxy",
+    {
+      default: "tun",
+    },
+  ),
   ...prefixed("server", CRYPTO),
   "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405s" }),
   "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),
@@ -142,6 +172,18 @@ export const SERVER_CLIENT_SETTINGS = {
   addresses: setting(kind.hosts, "inner addresses of the client"),
   routes: setting(kind.prefixes, "networks behind the client"),
   max_speed: setting(kind.speed, "the most that the client may ask for, each way", { default: "100 Mbit/s" }),
+  allow: setting(kind.dialRules, "destinations that the proxy reaches for it beside public ones"),
+  deny: setting(kind.dialRules, "destinations that the proxy does not reach for it"),
+  listen: setting(kind.dialRules, "own addresses of the server at which its remote forwards may listen", {
+    default: "none",
+  }),
+  streams_max: setting(kind.integer(1, CONNECTIONS_MAX), "connections that it may have at once", {
+    default: "10000",
+  }),
+  dial_rate: setting(kind.integer(1, 100_000), "connections that it may begin in a second", {
+    default: "200",
+  }),
+  idle_time: setting(kind.time, "after which a connection that carries nothing is ended", { default: "4 h" }),
 };
 
 export type Settings = Readonly<Record<string, Setting<unknown>>>;
@@ -153,7 +195,6 @@ const NOT_YET = "is not served by this version; leave it out";
 /** Keys that have a meaning which this version does not serve, and what to do instead. */
 export const REFUSED_KEYS: Readonly<Record<string, string>> = {
   "tun.dns": `setting the resolver ${NOT_YET} and set it in the system`,
-  "socks": `SOCKS5 ${NOT_YET}`,
   "pool": `an address pool ${NOT_YET} and give each [[client]] its addresses`,
 };
 

@@ -3,8 +3,9 @@
 import type { IpPrefix } from "../wire/ip_address.ts";
 import type { DirectionConfig } from "./direction.ts";
 import type { PresharedKey } from "./key.ts";
-import type { HostPort, ListenAddress } from "./kinds.ts";
+import type { DialRule, ForwardTarget, HostPort, ListenAddress, StreamListen } from "./kinds.ts";
 import type { GROUPS, SUITES } from "./settings.ts";
+import type { Users } from "./users.ts";
 
 export type SuiteName = typeof SUITES[number];
 export type GroupName = typeof GROUPS[number];
@@ -42,13 +43,36 @@ interface CommonConfig {
 export interface ClientConfig extends CommonConfig {
   readonly role: "client";
   readonly peer: HostPort;
-  readonly mode: "tun";
+  readonly mode: TunnelMode;
   readonly protocol: "v1";
   readonly name: string;
   readonly key: PresharedKey;
   readonly up: DirectionConfig;
   readonly down: DirectionConfig;
+  /** Of mode "tun". */
   readonly tun: ClientTunConfig;
+  /** Of mode "tcp". */
+  readonly socks: SocksConfig;
+  readonly forwards: readonly ForwardConfig[];
+}
+
+/** What is carried: packets of a TUN device over UDP, or streams over one TCP connection. */
+export type TunnelMode = "tun" | "tcp";
+
+export interface SocksConfig {
+  /** Empty: no proxy. Elsewhere than at loopback addresses and in the file system only with `users`. */
+  readonly listen: readonly StreamListen[];
+  /** Those who may use the proxy; undefined: whoever reaches it. */
+  readonly users: Users | undefined;
+  readonly connectionsMax: number;
+}
+
+/** Connections to `listen` go to `to`: `local` from this machine over the server, `remote` from the server, which
+ * listens, to this machine. */
+export interface ForwardConfig {
+  readonly direction: "local" | "remote";
+  readonly listen: StreamListen;
+  readonly to: ForwardTarget;
 }
 
 export interface ClientTunConfig {
@@ -63,7 +87,9 @@ export interface ClientTunConfig {
 export interface ServerConfig extends CommonConfig {
   readonly role: "server";
   readonly listen: readonly ListenAddress[];
-  readonly modes: readonly "tun"[];
+  /** Without doubles, never empty. */
+  readonly modes: readonly TunnelMode[];
+  /** Of mode "tun". */
   readonly tun: ServerTunConfig;
   /** At least one; names, keys, addresses and routes of two never overlap. */
   readonly clients: readonly ServerClientConfig[];
@@ -80,11 +106,24 @@ export interface ServerTunConfig {
 export interface ServerClientConfig {
   readonly name: string;
   readonly key: PresharedKey;
-  /** Its own inner addresses: prefixes of all bits. */
+  /** Its own inner addresses: prefixes of all bits. None where mode "tun" is not served. */
   readonly addresses: readonly IpPrefix[];
   /** The same with the prefix length of the server's network that they lie in: what the client puts on its device. */
   readonly given: readonly IpPrefix[];
   /** Networks behind it, host bits zero. */
   readonly routes: readonly IpPrefix[];
   readonly maxSpeedBitsPerS: number;
+  readonly dial: ServerDialConfig;
+}
+
+/** What the server connects to for a client whose streams it carries. */
+export interface ServerDialConfig {
+  /** The rule with the longest prefix decides, `deny` of two equal ones; without a rule, public addresses only. */
+  readonly allow: readonly DialRule[];
+  readonly deny: readonly DialRule[];
+  /** Where the client's remote forwards may listen. */
+  readonly listen: readonly DialRule[];
+  readonly streamsMax: number;
+  readonly dialsPerS: number;
+  readonly idleNs: number;
 }

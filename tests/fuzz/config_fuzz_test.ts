@@ -80,10 +80,12 @@ function onlyConfigErrors(run: () => unknown): void {
   }
 }
 
+const FORWARD = `[[forward]]\nlisten = "127.0.0.1:80"\nto = "a.example:80"\ndirection = "local"\n`;
+
 Deno.test("clientConfig() answers every text and every flag with a configuration or a ConfigError", () => {
   const keys = Object.keys(CLIENT_SETTINGS);
   fc.assert(
-    fc.property(mutated(CLIENT), overrides(keys), (text, flags) => {
+    fc.property(mutated(CLIENT + FORWARD), overrides(keys), (text, flags) => {
       onlyConfigErrors(() => clientConfig(parseToml(text, "c.toml"), flags, contextOf(undefined, undefined)));
     }),
     { numRuns: 3000 },

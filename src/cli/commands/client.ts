@@ -1,11 +1,14 @@
 import type { Command } from "commander";
 import { openShim, shimPath } from "../../../ffi/mod.ts";
-import { CLIENT_SETTINGS, loadClientConfig } from "../../config/mod.ts";
+import { CLIENT_SETTINGS, FORWARD_SETTINGS, loadClientConfig } from "../../config/mod.ts";
 import { stderrLog } from "../../status/log.ts";
-import { addSettingFlags, overridesOf } from "../config_flags.ts";
+import { addSettingFlags, overridesOf, settingLines } from "../config_flags.ts";
 import { untilSignal } from "../stop.ts";
 
 const EXAMPLES = `
+Settings of each [[forward]], in the file:
+${settingLines(FORWARD_SETTINGS)}
+
 Examples:
   i405 client client.toml
   i405 client client.toml --up-speed "4 Mbit/s" --tun-default-route

@@ -2,12 +2,12 @@ import type { Command } from "commander";
 import { openShim, shimPath } from "../../../ffi/mod.ts";
 import { loadServerConfig, SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "../../config/mod.ts";
 import { stderrLog } from "../../status/log.ts";
-import { addSettingFlags, overridesOf } from "../config_flags.ts";
+import { addSettingFlags, overridesOf, settingLines } from "../config_flags.ts";
 import { untilSignal } from "../stop.ts";
 
 const EXAMPLES = `
 Settings of each [[client]], by --set client.NAME.KEY=VALUE:
-${Object.entries(SERVER_CLIENT_SETTINGS).map(([key, { help }]) => `  ${key.padEnd(12)} ${help}`).join("\n")}
+${settingLines(SERVER_CLIENT_SETTINGS)}
 
 Examples:
   i405 server server.toml

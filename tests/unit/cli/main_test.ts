@@ -5,6 +5,7 @@ import { statusText } from "../../../src/cli/status_text.ts";
 import {
   CLIENT_SETTINGS,
   flagOf,
+  FORWARD_SETTINGS,
   parseKey,
   parsePassword,
   SERVER_CLIENT_SETTINGS,
@@ -44,6 +45,8 @@ Deno.test("main() mentions every setting in the help of its command", async () =
       }
     }
   }
+  const client = await cli("client", "--help");
+  for (const key of Object.keys(FORWARD_SETTINGS)) assert.ok(client.out.includes(`\n  ${key} `), key);
   const { out } = await cli("server", "--help");
   for (const key of Object.keys(SERVER_CLIENT_SETTINGS)) assert.ok(out.includes(`\n  ${key} `), key);
 });

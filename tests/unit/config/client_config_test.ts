@@ -5,6 +5,8 @@ import { type Folder, inFolder, problemOf } from "./fixture.ts";
 const EXAMPLE = new URL("../../../examples/client.toml", import.meta.url);
 const MINIMAL = `[tunnel]\npeer = "192.0.2.1"\nkey_file = "a.key"\n`;
 
+const TCP = MINIMAL + `mode = "tcp"\n`;
+
 const flags = (given: Record<string, string | string[]>): Overrides =>
   new Map(Object.entries(given).map(([key, text]) => [key, { texts: [text].flat(), flag: `--set ${key}` }]));
 
@@ -53,6 +55,61 @@ Deno.test(
     assert.deepEqual(config.log, { level: "info", format: "plain" });
     assert.equal(config.suites.length, 3);
     assert.ok(Object.isFrozen(config) && Object.isFrozen(config.tun) && Object.isFrozen(config.up));
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() gives mode tcp a proxy at 127.0.0.1:1080, or what the file says",
+  inFolder((folder) => {
+    const plain = load(folder, TCP);
+    assert.equal(plain.mode, "tcp");
+    assert.deepEqual(plain.socks.listen.map(({ text }) => text), ["127.0.0.1:1080"]);
+    assert.deepEqual([plain.socks.users, plain.socks.connectionsMax], [undefined, 10_000]);
+    assert.deepEqual(plain.forwards, []);
+    assert.deepEqual(load(folder, TCP + "[socks]\nlisten = []\n").socks.listen, []);
+    folder.write("users", "# who\n\nalice:secret:with colon\nbob:x\n", 0o600);
+    const full = load(
+      folder,
+      TCP + `[socks]\nlisten = ["[::]:1080", "/run/i405.sock", "unix:s"]\npassword_file = "users"\n` +
+        `connections_max = 7\n[[forward]]\nlisten = "127.0.0.1:8080"\nto = "[2001:db8::1]:80"\n` +
+        `[[forward]]\nlisten = "0.0.0.0:8080"\nto = "unix:/x"\ndirection = "remote"\n`,
+    );
+    assert.deepEqual(full.socks.listen.map(({ text }) => text), [
+      "[::]:1080",
+      "unix:/run/i405.sock",
+      "unix:s",
+    ]);
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    for (
+      const [user, password, good] of [["alice", "secret:with colon", true], ["bob", "", false]] as const
+    ) {
+      assert.equal(full.socks.users?.accepts(bytes(user), bytes(password)), good);
+    }
+    assert.ok(!Deno.inspect(full).includes("secret") && !JSON.stringify(full.socks).includes("secret"));
+    assert.deepEqual(full.forwards.map(({ direction, listen, to }) => [direction, listen.text, to]), [
+      ["local", "127.0.0.1:8080", { kind: "host", host: "2001:db8::1", port: 80 }],
+      ["remote", "0.0.0.0:8080", { kind: "unix", path: "/x" }],
+    ]);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() refuses a file of passwords that others can read, or that is none",
+  inFolder((folder) => {
+    const text = TCP + `[socks]\npassword_file = "users"\n`;
+    const refused: [string, number, RegExp][] = [
+      ["a:b\n", 0o644, /can be read by others/],
+      ["", 0o600, /there is no user in it/],
+      ["a:b\nsecret\n", 0o600, /line 2 of it is not user:password/],
+      [`a:${"x".repeat(256)}\n`, 0o600, /line 1 of it is not user:password/],
+      [":b\n", 0o600, /line 1 of it/],
+    ];
+    for (const [users, mode, expected] of refused) {
+      folder.write("users", users, mode);
+      const message = problemOf(() => load(folder, text));
+      assert.match(message, expected);
+      assert.ok(!message.includes("secret"));
+    }
   }),
 );
 
@@ -194,8 +251,43 @@ const WRONG: readonly (readonly [string, string])[] = [
     `c.toml:5: tun.addresses = ["10.0.0.1"]: expected an address with its prefix length, such as "10.140.5.1/24"`,
   ],
   [
-    MINIMAL + `mode = "tcp"\n`,
-    `c.toml:4: tunnel.mode = "tcp": TCP mode is not served by this version; use mode = "tun"`,
+    MINIMAL + `mode = "tcp"\n[tun]\nname = "x"\n`,
+    `c.toml:6: tun.name: it belongs to mode = "tun"; write that in [tunnel], or leave it out`,
+  ],
+  [
+    MINIMAL + `[[forward]]\nlisten = "[::1]:80"\nto = "a.example:80"\n`,
+    `c.toml:4: forward: it belongs to mode = "tcp"; write that in [tunnel], or leave it out`,
+  ],
+  [
+    TCP + `[socks]\nlisten = ["127.0.0.2:1080", "[::]:1080"]\n`,
+    "c.toml:6: socks.listen: others can reach [::]:1080; add a password_file, or listen at 127.0.0.1 or [::1]",
+  ],
+  [
+    TCP + `[socks]\nlisten = "127.0.0.1"\n`,
+    `c.toml:6: socks.listen = "127.0.0.1": expected "address:port", such as "127.0.0.1:1080" or "[::1]:1080", or "unix:/path"`,
+  ],
+  [
+    TCP + `[[forward]]\nlisten = "127.0.0.1:80"\n[[forward]]\nto = "a:1"\nlisten = "x"\nvia = 1\n`,
+    [
+      `c.toml:5: forward.to: there is no to; write to = "host:port"`,
+      `c.toml:9: forward.listen = "x": expected "address:port", such as "127.0.0.1:1080" or "[::1]:1080", or "unix:/path"`,
+      `c.toml:10: forward.via: there is no such key; \`--help\` lists all`,
+    ].join("\n"),
+  ],
+  [
+    TCP + `[[forward]]\nlisten = "127.0.0.1:80"\nto = "unix:/a"\n`,
+    "c.toml:7: forward.to: the server does not connect to sockets in its file system; write host:port",
+  ],
+  [
+    TCP + `[[forward]]\nlisten = "unix:/a"\nto = "intra.example:80"\ndirection = "remote"\n`,
+    [
+      "c.toml:6: forward.listen: the server does not listen in its file system; write address:port",
+      "c.toml:7: forward.to: names are not looked up on this side, beside the tunnel; write an address",
+    ].join("\n"),
+  ],
+  [
+    `forward = 5\n` + TCP,
+    "c.toml:1: forward: expected tables; write one [[forward]] with listen and to for each",
   ],
   [
     MINIMAL + `protocol = "v0"\n`,
@@ -208,10 +300,6 @@ const WRONG: readonly (readonly [string, string])[] = [
   [
     MINIMAL + `[pacing]\npoll_mode = "lazy"\n`,
     `c.toml:5: pacing.poll_mode = "lazy": expected "sleepy" or "hybrid" or "spinny"`,
-  ],
-  [
-    MINIMAL + `[socks]\nlisten = "127.0.0.1:1080"\n`,
-    `c.toml:4: socks: SOCKS5 is not served by this version; leave it out`,
   ],
   [
     `[tunnel]\nkey_file = "a.key"\n`,

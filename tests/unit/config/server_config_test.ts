@@ -15,13 +15,13 @@ function load(folder: Folder, text: string, overrides?: Overrides) {
 }
 
 Deno.test(
-  "loadServerConfig() takes the example as it is, and says that TCP is not served",
+  "loadServerConfig() takes the example as it is",
   inFolder((folder) => {
     folder.key("laptop.key", 1);
     const config = loadServerConfig(folder.write("server.toml", Deno.readTextFileSync(EXAMPLE)));
     assert.deepEqual(config.listen.map(({ text }) => text), ["0.0.0.0:1405"]);
-    assert.deepEqual(config.modes, ["tun"]);
-    assert.deepEqual(config.warnings, [`server.modes: "tcp" is not served by this version, only "tun"`]);
+    assert.deepEqual(config.modes, ["tun", "tcp"]);
+    assert.deepEqual(config.warnings, []);
     assert.deepEqual(config.tun.addresses.map(formatPrefix), ["10.140.5.1/24"]);
     assert.equal(config.clients.length, 1);
     const [client] = config.clients;
@@ -30,6 +30,63 @@ Deno.test(
     assert.deepEqual(client.addresses.map(formatPrefix), ["10.140.5.2/32"]);
     assert.deepEqual(client.given.map(formatPrefix), ["10.140.5.2/24"]);
     assert.equal(config.nat.masquerade, false);
+  }),
+);
+
+Deno.test(
+  'loadServerConfig() needs no inner address where mode "tun" is not served',
+  inFolder((folder) => {
+    const config = load(
+      folder,
+      `[server]\nmodes = ["tcp", "tcp"]\n[[client]]\nname = "a"\nkey_file = "a.key"\n`,
+    );
+    assert.deepEqual(config.modes, ["tcp"]);
+    assert.deepEqual(config.clients[0].addresses, []);
+    assert.deepEqual(config.clients[0].dial, {
+      allow: [],
+      deny: [],
+      listen: [],
+      streamsMax: 10_000,
+      dialsPerS: 200,
+      idleNs: 4 * 3600e9,
+    });
+  }),
+);
+
+Deno.test(
+  "loadServerConfig() reads where a client may connect to",
+  inFolder((folder) => {
+    const rules: [text: string, prefix: string, ports: number[][]][] = [
+      ["10.1.2.3/8:80,8000-8100", "10.0.0.0/8", [[80, 80], [8000, 8100]]],
+      ["192.0.2.7", "192.0.2.7/32", []],
+      ["192.0.2.7:22", "192.0.2.7/32", [[22, 22]]],
+      ["[fd00::1/8]:22", "fd00::/8", [[22, 22]]],
+      ["[::1]", "::1/128", []],
+      ["fd00::/8", "fd00::/8", []],
+      ["::/0", "::/0", []],
+    ];
+    const list = JSON.stringify(rules.map(([text]) => text));
+    const config = load(folder, TUN + CLIENT_A + `allow = ${list}\ndial_rate = 5\nidle_time = "2 min"\n`);
+    const { allow, dialsPerS, idleNs } = config.clients[0].dial;
+    assert.deepEqual(
+      allow.map(({ prefix, ports }) => [formatPrefix(prefix), ports]),
+      rules.map((r) => r.slice(1)),
+    );
+    assert.deepEqual([dialsPerS, idleNs], [5, 120e9]);
+    for (
+      const text of [
+        "",
+        "10.0.0.0/8:",
+        "10.0.0.0/8:9-8",
+        "10.0.0.0/8:65536",
+        "a.example",
+        "[10.0.0.1]:1",
+        "::1:x",
+      ]
+    ) {
+      const message = problemOf(() => load(folder, TUN + CLIENT_A + `deny = ${JSON.stringify([text])}\n`));
+      assert.match(message, /client\.deny .*: expected a prefix and ports/, text);
+    }
   }),
 );
 
@@ -108,8 +165,12 @@ const WRONG: readonly (readonly [string, string])[] = [
     `s.toml:8: server.listen = []: expected one address at least, such as "0.0.0.0:1405"`,
   ],
   [
-    TUN + CLIENT_A + `[server]\nmodes = ["tcp"]\n`,
-    `s.toml:8: server.modes = ["tcp"]: this version serves "tun" only; add it`,
+    TUN + CLIENT_A + `[server]\nmodes = []\n`,
+    `s.toml:8: server.modes = []: expected "tun" or "tcp" or both`,
+  ],
+  [
+    TUN + CLIENT_A + `allow = ["10.0.0.0/33"]\n`,
+    `s.toml:7: client.allow = ["10.0.0.0/33"]: expected a prefix and ports, such as "10.0.0.0/8:80,443", "[fd00::/8]:22" or "192.0.2.7"`,
   ],
   [
     TUN + CLIENT_A + `[pool]\nsize = 1\n`,
