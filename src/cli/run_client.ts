@@ -76,10 +76,9 @@ async function runTunnel(
   tunFd: number,
   udpFd: number,
 ): Promise<number> {
-  const key = config.key.bytes();
   const control = new ClientControl(
     {
-      key: { key },
+      key: { key: config.key.view() },
       ...policyOf(config),
       datagramLen: path.up.datagramLen,
       intervalNs: path.up.intervalNs,
@@ -135,7 +134,7 @@ async function runTunnel(
   await runtime.stop();
   await status.close(); // after the last slot, so that the trace is whole
   runtime.freeRings();
-  key.fill(0);
+  control.destroy();
   config.key.wipe();
   if (stop.signal === undefined) {
     log.error("the tunnel failed", { reason: why });

@@ -80,10 +80,10 @@ async function runTunnel(
   const runtime = new Runtime(shim, shimPath, log);
   const policy = policyOf(config);
   const cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
-  const keys = config.clients.map(({ key }) => ({ key: key.bytes() }));
+  const keys = config.clients.map(({ key }) => ({ key: key.view() }));
   const peers = new Peers(config, log);
   const control = new ServerControl(
-    { ...policy, keys, secret: cookieSecret, entropy: shim.entropy },
+    { ...policy, keys, secrets: shim.secrets, secret: cookieSecret, entropy: shim.entropy },
     {
       order: (order, ...bytes) => {
         if (order.type === "session") peers.handshake(order.client, bytes[2], order.port);
@@ -94,6 +94,7 @@ async function runTunnel(
       clientName: (index) => config.clients[index].name,
     },
   );
+  for (const { key } of config.clients) key.wipe();
   const status = await openStatus(
     config.status,
     shim,
@@ -135,8 +136,7 @@ async function runTunnel(
   await runtime.stop();
   await status.close(); // after the last slot, so that the trace is whole
   runtime.freeRings();
-  for (const { key } of keys) key.fill(0);
-  for (const { key } of config.clients) key.wipe();
+  control.destroy();
   if (stop.signal === undefined) {
     log.error("the tunnel failed", { reason: why });
     return EXIT.failed;

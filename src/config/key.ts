@@ -42,6 +42,11 @@ export class PresharedKey {
     return this.#bytes.slice();
   }
 
+  /** The 32 bytes where they lie: not to be changed, and zeros once it is wiped. */
+  view(): Uint8Array {
+    return this.#bytes;
+  }
+
   /** Time depends on nothing. */
   equals(other: PresharedKey): boolean {
     return equalsConstantTime(this.#bytes, other.#bytes);

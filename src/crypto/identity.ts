@@ -2,25 +2,13 @@
  * n of 16 random bytes per handshake. Only who has the key can tell whose it is, or that two belong together. */
 
 import { assert, concat, equalsConstantTime, fromBase64Url, toBase64Url } from "../base/mod.ts";
-import { expand, extract } from "./hkdf.ts";
 import { hmacOf } from "./suites.ts";
-import { wipe } from "./wipe.ts";
 
 // Chosen here.
 export const IDENTITY_NONCE_LEN = 16;
 const IDENTITY_MAC_LEN = 16;
 /** Characters of base64url without padding for 32 bytes. */
 export const IDENTITY_LEN = 43;
-
-const encoder = new TextEncoder();
-
-/** The 32-byte identity key of a client's key: HKDF-SHA256 without salt, info "i405 id". */
-export function identityKeyOf(key: Uint8Array): Uint8Array {
-  const prk = extract("sha256", undefined, key);
-  const identityKey = expand("sha256", prk, encoder.encode("i405 id"), 32);
-  wipe(prk);
-  return identityKey;
-}
 
 /** The 43 ASCII bytes of one handshake's identity; `nonce` is 16 fresh random bytes. */
 export function makeIdentity(identityKey: Uint8Array, nonce: Uint8Array): Uint8Array {

@@ -1,8 +1,8 @@
 /** From long-term keys to PSKs on the wire and back: hidden identities and imported keys between our own programs,
  * plain ones with foreign peers. */
 
-import { equalsConstantTime } from "../base/mod.ts";
-import { IDENTITY_NONCE_LEN, identityKeyOf, identityMatches, makeIdentity } from "../crypto/identity.ts";
+import { equalsConstantTime, heapSecrets, type SecretMemory } from "../base/mod.ts";
+import { IDENTITY_NONCE_LEN, identityMatches, makeIdentity } from "../crypto/identity.ts";
 import type { Protocol } from "../crypto/key_schedule.ts";
 import {
   emitImportedIdentity,
@@ -13,15 +13,17 @@ import {
   TARGET_PROTOCOL,
 } from "../crypto/psk_import.ts";
 import { type HashName, suiteById } from "../crypto/suites.ts";
+import { identityKeyOf, importerKeyOf } from "../crypto/subkeys.ts";
 import { wipe } from "../crypto/wipe.ts";
 import type { Entropy, PskCandidate, PskOffer } from "./types.ts";
 
 /** One client's long-term key. */
 export interface LongTermKey {
-  /** Kept by reference; never changed, never wiped here. */
+  /** 32 bytes; with a plain identity any number. Never changed, never wiped here. */
   readonly key: Uint8Array;
   /** For foreign peers: this identity goes over the wire as it is, and `key` is used without import. Empty for version 0
-   * peers. Absent: a fresh identity that tells an observer nothing, and a key imported for protocol and hash. */
+   * peers. Absent: a fresh identity that tells an observer nothing, and a key imported for protocol and hash, each made
+   * of a key that `key` stands for (src/crypto/subkeys.ts). */
   readonly plainIdentity?: Uint8Array;
 }
 
@@ -42,12 +44,15 @@ export function pskOffers(
   entropy.fill(nonce);
   const external = makeIdentity(identityKey, nonce);
   wipe(identityKey);
+  const importerKey = importerKeyOf(key);
   const hashes = [...new Set(suites.map((suite) => suiteById(suite).hash))];
-  return hashes.map((hash) => {
+  const offers = hashes.map((hash): PskOffer => {
     const imported = importedIdentity(external, protocol, hash);
-    const psk = importPsk(key, imported)!; // never undefined: the target is one of ours
+    const psk = importPsk(importerKey, imported)!; // never undefined: the target is one of ours
     return { identity: emitImportedIdentity(imported), psk, hash, binder: "imported" };
   });
+  wipe(importerKey);
+  return offers;
 }
 
 /** The hash that a PSK under this identity is for, as far as the identity tells. */
@@ -62,7 +67,9 @@ const NO_KEY = new Uint8Array(32);
 
 interface Entry {
   readonly index: number;
+  /** The importer's, or, with a plain identity, the PSK itself. */
   readonly key: Uint8Array;
+  /** Of no meaning with a plain identity. */
   readonly identityKey: Uint8Array;
   readonly plainIdentity: Uint8Array | undefined;
 }
@@ -71,16 +78,33 @@ interface Entry {
 export class PskDirectory {
   readonly #protocol: Protocol;
   readonly #entries: readonly Entry[];
+  readonly #secrets: SecretMemory;
 
-  /** The index of a client in the list is its clientIndex. */
-  constructor(protocol: Protocol, clients: readonly LongTermKey[]) {
+  /** The index of a client in the list is its clientIndex. What is needed of the keys is kept in `secrets`. */
+  constructor(protocol: Protocol, clients: readonly LongTermKey[], secrets: SecretMemory = heapSecrets) {
     this.#protocol = protocol;
+    this.#secrets = secrets;
     this.#entries = clients.map(({ key, plainIdentity }, index) => ({
       index,
-      key,
-      identityKey: identityKeyOf(key),
+      key: this.#kept(plainIdentity === undefined ? importerKeyOf(key) : key.slice()),
+      identityKey: this.#kept(identityKeyOf(key)),
       plainIdentity,
     }));
+  }
+
+  #kept(secret: Uint8Array): Uint8Array {
+    const block = this.#secrets.take(secret.length);
+    block.set(secret);
+    wipe(secret);
+    return block;
+  }
+
+  /** Wipes all keys: the last thing to be done with it. */
+  wipe(): void {
+    for (const { key, identityKey } of this.#entries) {
+      this.#secrets.give(key);
+      this.#secrets.give(identityKey);
+    }
   }
 
   /** A PskLookup. */

@@ -1,6 +1,7 @@
 /** The client's handshakes, in the main isolate: bytes and time in, orders for the data Worker out. It goes on for
  * ever: a server that is away, restarted or moved is found again without anybody's help. */
 
+import { wipe } from "../crypto/wipe.ts";
 import type { DtlsClientOptions } from "../flight/dtls_client.ts";
 import { DtlsClient } from "../flight/dtls_client.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
@@ -60,6 +61,11 @@ export class ClientControl {
     this.#dtls.start(nowNs);
     this.#firstNs = this.#startedNs = nowNs;
     this.#reportAtNs = nowNs + REPORT_NS;
+  }
+
+  /** Wipes what the handshake has left: the last thing to be done with it. */
+  destroy(): void {
+    this.#dtls.destroy();
   }
 
   /** The first ClientHello, which is slot 0 of the train. Once, before anything else. */
@@ -128,6 +134,7 @@ export class ClientControl {
       result.clientSecret,
       result.serverSecret,
     );
+    wipe(result.clientSecret, result.serverSecret, result.exporterSecret);
     this.#ports.log("info", "handshake done", {
       suite: result.suite.name,
       group: result.groupName,
@@ -161,6 +168,7 @@ export class ClientControl {
   }
 
   #begin(nowNs: number): void {
+    this.#dtls.destroy();
     this.#dtls = new DtlsClient(this.#options);
     this.#dtls.start(nowNs);
     this.#delivered = false;

@@ -1,7 +1,8 @@
 /** The server's handshakes, in the main isolate: one DtlsServer per address that has returned a cookie, bounded in
  * number and time. */
 
-import { equalsConstantTime } from "../base/mod.ts";
+import { equalsConstantTime, type SecretMemory } from "../base/mod.ts";
+import { wipe } from "../crypto/wipe.ts";
 import type { DtlsServerOptions } from "../flight/dtls_server.ts";
 import { DtlsServer } from "../flight/dtls_server.ts";
 import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
@@ -30,8 +31,10 @@ export interface ServerControlPorts {
 }
 
 export interface ServerControlOptions extends Omit<DtlsServerOptions, "lookup"> {
-  /** Of the clients, by index. Kept by reference. */
+  /** Of the clients, by index. Not needed any more once the control is made. */
   readonly keys: readonly LongTermKey[];
+  /** Where what is needed of them lies. */
+  readonly secrets?: SecretMemory;
 }
 
 interface Handshake {
@@ -48,16 +51,24 @@ interface Handshake {
 export class ServerControl {
   readonly counters = { begun: 0, done: 0, failed: 0, refusedBusy: 0, refusedRate: 0, timedOut: 0 };
   readonly #options: DtlsServerOptions;
+  readonly #directory: PskDirectory;
   readonly #ports: ServerControlPorts;
   /** By address, the oldest first. */
   readonly #handshakes = new Map<string, Handshake>();
   #tokens = BEGIN_PER_SECOND;
   #tokensAtNs = 0;
 
-  constructor({ keys, ...options }: ServerControlOptions, ports: ServerControlPorts) {
-    const directory = new PskDirectory("dtls", keys);
+  constructor({ keys, secrets, ...options }: ServerControlOptions, ports: ServerControlPorts) {
+    const directory = this.#directory = new PskDirectory("dtls", keys, secrets);
     this.#options = { ...options, lookup: (identity, hash) => directory.lookup(identity, hash) };
     this.#ports = ports;
+  }
+
+  /** Ends all handshakes and wipes what they and the clients' keys have left. */
+  destroy(): void {
+    for (const { dtls } of this.#handshakes.values()) dtls.destroy();
+    this.#handshakes.clear();
+    this.#directory.wipe();
   }
 
   get halfOpen(): number {
@@ -101,7 +112,7 @@ export class ServerControl {
           this.counters.timedOut++;
           this.#ports.log("info", "handshake not finished", { from: textOf(handshake.event.from) });
         }
-        this.#handshakes.delete(key);
+        this.#forget(key, handshake);
       } else if (!handshake.proven && nowNs >= handshake.dtls.nextTimeoutNs()) {
         handshake.dtls.handleTimeout(nowNs);
         this.#advance(key, handshake, nowNs);
@@ -134,16 +145,22 @@ export class ServerControl {
       proven: false,
     };
     handshake.dtls.start(nowNs);
-    this.#handshakes.delete(key);
+    const before = this.#handshakes.get(key);
+    if (before !== undefined) this.#forget(key, before);
     this.#handshakes.set(key, handshake);
     return handshake;
   }
 
+  #forget(key: string, handshake: Handshake): void {
+    handshake.dtls.destroy();
+    this.#handshakes.delete(key);
+  }
+
   /** Forgets the oldest handshake of which only a part of the hello is there: for that a cookie is enough, but no key. */
   #forgetPart(): boolean {
-    for (const [key, { dtls }] of this.#handshakes) {
-      if (dtls.phase !== "hello") continue;
-      this.#handshakes.delete(key);
+    for (const [key, handshake] of this.#handshakes) {
+      if (handshake.dtls.phase !== "hello") continue;
+      this.#forget(key, handshake);
       this.counters.refusedBusy++;
       return true;
     }
@@ -161,7 +178,7 @@ export class ServerControl {
         from: textOf(event.from),
         reason: dtls.failure?.reason,
       });
-      this.#handshakes.delete(key);
+      this.#forget(key, handshake);
       return;
     }
     const result = dtls.result;
@@ -186,6 +203,7 @@ export class ServerControl {
       event.from.ip,
       event.local?.ip ?? new Uint8Array(0),
     );
+    wipe(result.serverSecret, result.clientSecret, result.exporterSecret);
     this.#ports.log("info", "handshake done", {
       client: this.#ports.clientName(result.clientIndex!),
       from: textOf(event.from),

@@ -3,7 +3,8 @@
 import { deepStrictEqual as equal, strictEqual } from "node:assert/strict";
 import { fromHex, toHex } from "../../src/base/mod.ts";
 import type { Protocol } from "../../src/crypto/hkdf.ts";
-import { identityKeyOf, identityMatches, makeIdentity } from "../../src/crypto/identity.ts";
+import { identityMatches, makeIdentity } from "../../src/crypto/identity.ts";
+import { identityKeyOf, importerKeyOf } from "../../src/crypto/subkeys.ts";
 import {
   type BinderKind,
   exportKeyingMaterial,
@@ -171,6 +172,7 @@ vectors.identities.forEach((v, index) => {
   Deno.test(`makeIdentity() gives vector ${index}, identityMatches() knows it`, () => {
     const identityKey = identityKeyOf(fromHex(v.key));
     equal(toHex(identityKey), v.identityKey);
+    equal(toHex(importerKeyOf(fromHex(v.key))), v.importerKey);
     const identity = makeIdentity(identityKey, fromHex(v.nonce));
     equal(new TextDecoder().decode(identity), v.identity);
     strictEqual(identityMatches(identityKey, identity), true);

@@ -151,9 +151,16 @@ def imported(external, context, protocol, kdf):
 def identity(case):
     key, nonce = sample(case + " key", 32), sample(case + " nonce", 16)
     identity_key = expand("sha256", mac("sha256", bytes(32), key), b"i405 id", 32)
+    importer_key = expand("sha256", mac("sha256", bytes(32), key), b"i405 psk", 32)
     token = nonce + mac("sha256", identity_key, nonce)[:16]
     text = base64.urlsafe_b64encode(token).rstrip(b"=").decode()
-    return {"key": key.hex(), "nonce": nonce.hex(), "identityKey": identity_key.hex(), "identity": text}
+    return {
+        "key": key.hex(),
+        "nonce": nonce.hex(),
+        "importerKey": importer_key.hex(),
+        "identityKey": identity_key.hex(),
+        "identity": text,
+    }
 
 
 def main():

@@ -72,6 +72,14 @@ Deno.test(
     );
     folder.write("a.key", TEXT, 0o600);
     assert.deepEqual(load().key.bytes(), KEY);
+    Deno.symlinkSync(folder.path("a.key"), folder.path("link"));
+    folder.write("l.toml", `[tunnel]\npeer = "a"\nkey_file = "link"\n`);
+    assert.equal(
+      problemOf(() => loadClientConfig(folder.path("l.toml"))),
+      'l.toml:3: tunnel.key_file = "link": link is a symbolic link; name the file itself',
+    );
+    folder.write("l.toml", `[tunnel]\npeer = "a"\nkey_file = "/dev/null"\n`);
+    assert.match(problemOf(() => loadClientConfig(folder.path("l.toml"))), /\/dev\/null is not a file/);
     if (Deno.uid() !== 0) return;
     Deno.chownSync(folder.path("a.key"), 4321, 4321);
     assert.equal(
@@ -115,5 +123,24 @@ Deno.test(
       problemOf(() => loadClientConfig(folder.write("c.toml", `${text}key_file = "a"\n`, 0o600))),
       "c.toml:3: tunnel.key: there are both key and key_file; leave one out",
     );
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() puts the key where it is told to, and leaves no other block of it",
+  inFolder((folder) => {
+    folder.write("a.key", TEXT, 0o600);
+    const taken: Uint8Array[] = [];
+    const secrets: SecretMemory = {
+      take: (len) => taken[taken.push(new Uint8Array(len)) - 1],
+      give: (block) => void block.fill(0),
+    };
+    const path = folder.write("c.toml", `[tunnel]\npeer = "a"\nkey_file = "a.key"\n`);
+    const { key } = loadClientConfig(path, new Map(), secrets);
+    const holding = taken.filter((block) => block.some((byte) => byte !== 0));
+    assert.equal(holding.length, 1);
+    assert.equal(holding[0], key.view());
+    key.wipe();
+    assert.ok(taken.every((block) => block.every((byte) => byte === 0)));
   }),
 );

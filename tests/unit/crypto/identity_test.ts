@@ -1,7 +1,8 @@
 import { deepStrictEqual as equal, throws } from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { IDENTITY_LEN, identityKeyOf, identityMatches, makeIdentity } from "../../../src/crypto/identity.ts";
+import { IDENTITY_LEN, identityMatches, makeIdentity } from "../../../src/crypto/identity.ts";
+import { identityKeyOf } from "../../../src/crypto/subkeys.ts";
 import {
   emitImportedIdentity,
   importedIdentity,
