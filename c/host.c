@@ -76,7 +76,8 @@ static const int32_t layout[] = {
   sizeof(struct i405_ring_config), FIELD(i405_ring_config, fd), FIELD(i405_ring_config, datagram_len),
   FIELD(i405_ring_config, hdr_len), FIELD(i405_ring_config, seq_off), FIELD(i405_ring_config, seq_len),
   FIELD(i405_ring_config, burst), FIELD(i405_ring_config, buf_count), FIELD(i405_ring_config, times_count),
-  FIELD(i405_ring_config, trace_count), FIELD(i405_ring_config, interval_ns), FIELD(i405_ring_config, to),
+  FIELD(i405_ring_config, trace_count), FIELD(i405_ring_config, count_off), FIELD(i405_ring_config, interval_ns),
+  FIELD(i405_ring_config, wall_base_ns), FIELD(i405_ring_config, time_off), FIELD(i405_ring_config, to),
   FIELD(i405_ring_config, from),
 
   sizeof(struct i405_ring), FIELD(i405_ring, bufs), FIELD(i405_ring, buf_stride), FIELD(i405_ring, buf_count),

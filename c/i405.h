@@ -196,11 +196,13 @@ I405_EXPORT int32_t i405_pacer_stop(void);
  * Pacer: READY -> TAKEN (CAS, at freeze) -> FREE (after its copy). Buffers are used in order, a queue:
  * the pacer always looks at buffer (taken % buf_count) only. */
 enum { I405_FREE = 0, I405_FILLING = 1, I405_READY = 2, I405_TAKEN = 3 };
-enum { I405_KIND_PLAINTEXT = 0, I405_KIND_RAW = 1 };
+enum { I405_KIND_PLAINTEXT = 0, I405_KIND_RAW = 1, I405_KIND_COUNTED = 2 };
 struct i405_buf {        /* at bufs + index * buf_stride; 64 bytes, then the bytes */
   int32_t word;
-  uint32_t kind;         /* PLAINTEXT: plaintext_len bytes (content type byte included); RAW: datagram_len bytes */
-  uint32_t pad[14];
+  uint32_t kind;         /* PLAINTEXT: plaintext_len bytes (content type byte included); RAW: datagram_len bytes;
+                            COUNTED: as PLAINTEXT, and the pacer writes count and time into its copy (count_off) */
+  double count;          /* pacer: the count that a COUNTED one got; good from when it is FREE until the next FILLING */
+  uint32_t pad[12];
 };
 _Static_assert(sizeof(struct i405_buf) == 64, "ffi/layout.ts reads this struct by offset");
 
@@ -214,12 +216,15 @@ struct i405_ring_config {
   uint32_t buf_count;      /* plaintext buffers: a power of two */
   uint32_t times_count;    /* slot times: a power of two */
   uint32_t trace_count;    /* entries of the slot trace: a power of two, or 0 */
-  uint32_t pad;
+  uint32_t count_off;      /* 0: none. Where a COUNTED plaintext, and chaff, gets its count: u64, big-endian */
   double interval_ns;      /* mean; for the repeat rule and lead cap */
+  double wall_base_ns;     /* added to a slot's planned time for time_off */
+  uint32_t time_off;       /* 0: none. As count_off: the planned time of the slot as wall-clock ns */
+  uint32_t pad;
   struct i405_addr to;     /* family 0: fd is connected / socket pair: plain send */
   struct i405_addr from;   /* family 0: kernel chooses */
 };
-_Static_assert(sizeof(struct i405_ring_config) == 96, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_ring_config) == 112, "ffi/layout.ts reads this struct by offset");
 
 #define I405_HIST_BUCKETS 256
 /* Shared by Worker and pacer; every field written by one side only. Counters are doubles (exact to 2^53). */
@@ -276,10 +281,13 @@ I405_EXPORT int32_t i405_ring_new(uint32_t config);
  * -ENOSPC when they would overwrite times still to come. */
 I405_EXPORT int32_t i405_ring_times(uint32_t ring, uint32_t count);
 /* From slot >= first_slot on: seal with `key`, header template at `hdr` (hdr_len bytes, number bytes zero, copied
- * now), numbers from 0. The first call before start sets the initial set. One pending set at a time: -EBUSY.
- * A key serves one ring once (numbers start at 0 each time): -EALREADY for one that has sealed anything. From then
+ * now), numbers from first_seq: those before it have been used by another key object of the same secret. The first
+ * call before start sets the initial set. One pending set at a time: -EBUSY. first_count >= 0: the count of count_off
+ * starts there anew; else it goes on.
+ * A key serves one ring once (numbers start anew each time): -EALREADY for one that has sealed anything. From then
  * on it is the pacer's: opening with it gives -EBUSY. It may be freed when `switches` shows that it was replaced. */
-I405_EXPORT int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot);
+I405_EXPORT int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot, double first_seq,
+                                   double first_count);
 /* Where records go from the next slot to be frozen on. Never waits. */
 I405_EXPORT int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
 /* Hands the ring to the pacer: -EINVAL without a slot time, -ESRCH without a pacer. Waits at most 10 ms or so. */

@@ -12,6 +12,7 @@
 #define BUF_MAX (1u << 14)
 #define TIMES_MAX (1u << 20) /* 10 s of slots 10 us apart */
 #define REPEAT_NS 1e9
+#define SEQ_MAX 281474976710656.0 /* 2^48, RFC 9147 section 4.2.2 */
 
 static struct {
   pthread_mutex_t lock;
@@ -32,6 +33,16 @@ static struct ring *ring_find(uint32_t off) {
   return rings.table[index];
 }
 
+/* A count and a time lie inside the plaintext, before its last byte, and beside each other. */
+static bool stamps_sound(const struct i405_ring_config *config) {
+  uint32_t count = config->count_off, time = config->time_off;
+  uint32_t end = config->datagram_len - config->hdr_len - 17;
+  if (count == 0) return time == 0;
+  bool apart = time == 0 || time >= count + 8 || count >= time + 8;
+  return end >= 8 && count <= end - 8 && time <= end - 8 && apart && isfinite(config->wall_base_ns) && config->wall_base_ns >= 0 &&
+    config->wall_base_ns < 9e18;
+}
+
 static bool config_sound(const struct i405_ring_config *config) {
   return config->fd >= 0 && config->datagram_len <= DATAGRAM_MAX && config->hdr_len > 0 && config->hdr_len <= HDR_MAX &&
     config->datagram_len > config->hdr_len + 16 && config->seq_len <= 2 &&
@@ -39,6 +50,7 @@ static bool config_sound(const struct i405_ring_config *config) {
     config->burst > 0 && config->burst <= BURST_MAX && config->burst * config->datagram_len <= BURST_LEN_MAX &&
     power_of_two(config->buf_count, BUF_MAX) && power_of_two(config->times_count, TIMES_MAX) &&
     (config->trace_count == 0 || power_of_two(config->trace_count, TIMES_MAX)) &&
+    stamps_sound(config) &&
     isfinite(config->interval_ns) && config->interval_ns >= 1000 && config->interval_ns <= 1e12;
 }
 
@@ -199,10 +211,11 @@ int32_t i405_ring_times(uint32_t off, uint32_t count) {
   return result;
 }
 
-int32_t i405_ring_keys(uint32_t off, int32_t key, uint32_t hdr, double first_slot) {
+int32_t i405_ring_keys(uint32_t off, int32_t key, uint32_t hdr, double first_slot, double first_seq, double first_count) {
   ring_lock();
   struct ring *ring = ring_find(off);
-  int result = ring == NULL || !isfinite(first_slot) ? -EINVAL : 0;
+  bool sound = isfinite(first_slot) && first_seq >= 0 && first_seq < SEQ_MAX && first_count < SEQ_MAX;
+  int result = ring == NULL || !sound ? -EINVAL : 0;
   if (result == 0) result = shim_check(hdr, ring->config.hdr_len, 1);
   if (result == 0 && atomic_load(&ring->keys_box) != BOX_EMPTY) result = -EBUSY;
   if (result != 0) goto cleanup;
@@ -212,8 +225,11 @@ int32_t i405_ring_keys(uint32_t off, int32_t key, uint32_t hdr, double first_slo
   struct keyset *set = initial ? &ring->keys : &ring->keys_next;
   set->key = held;
   set->first_slot = first_slot;
+  set->first_seq = first_seq;
+  set->first_count = first_count;
   memcpy(set->hdr, shim_at(hdr), ring->config.hdr_len);
-  if (!initial) atomic_store_explicit(&ring->keys_box, BOX_FULL, memory_order_release);
+  if (initial) ring_number(ring);
+  else atomic_store_explicit(&ring->keys_box, BOX_FULL, memory_order_release);
   result = 0;
 cleanup:
   ring_unlock();

@@ -25,7 +25,7 @@ enum { BOX_EMPTY, BOX_WRITING, BOX_FULL, BOX_TAKING };
 
 struct keyset {
   struct shim_key *key;
-  double first_slot;
+  double first_slot, first_seq, first_count;
   uint8_t hdr[HDR_MAX];
 };
 
@@ -53,6 +53,7 @@ struct ring {
   struct keyset keys;
   struct dest dest;
   uint64_t seq;
+  uint64_t count; /* of count_off: what the next record gets */
   uint64_t slot; /* next to be frozen */
   double time;   /* its time */
   bool time_dry;
@@ -69,6 +70,7 @@ struct ring {
 
 /* slot.c; pacer thread only, but for ring_first */
 void ring_first(struct ring *ring);                /* sets slot 0's time; before the start */
+void ring_number(struct ring *ring);               /* numbers and count as the key set in `keys` wants them */
 bool ring_skip_due(struct ring *ring, double now); /* the next slot's time has come */
 void ring_skip(struct ring *ring);
 void ring_freeze(struct ring *ring);

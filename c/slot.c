@@ -119,13 +119,18 @@ static void count_deviation(struct i405_ring *shared, double deviation) {
 
 /* ---- freeze ---- */
 
+void ring_number(struct ring *ring) {
+  ring->seq = (uint64_t)ring->keys.first_seq;
+  if (ring->keys.first_count >= 0) ring->count = (uint64_t)ring->keys.first_count;
+  put_f64(&ring->shared->seq_next, ring->keys.first_seq);
+}
+
 static void adopt_keys(struct ring *ring) {
   if (atomic_load_explicit(&ring->keys_box, memory_order_acquire) != BOX_FULL) return;
   if ((double)ring->slot < ring->keys_next.first_slot) return;
   shim_key_release(ring->keys.key);
   ring->keys = ring->keys_next;
-  ring->seq = 0;
-  put_f64(&ring->shared->seq_next, 0);
+  ring_number(ring);
   atomic_store_explicit(&ring->keys_box, BOX_EMPTY, memory_order_release);
   put_u32(&ring->shared->switches, ring->shared->switches + 1);
 }
@@ -178,6 +183,20 @@ static void seal_record(struct ring *ring, uint8_t *record) {
   if (shim_seal(ring->keys.key, &job) != 0) ring->flags |= TRACE_SEND_ERROR;
 }
 
+static void put_u64(uint8_t *at, uint64_t value) {
+  for (int i = 7; i >= 0; i--, value >>= 8) at[i] = (uint8_t)value;
+}
+
+/* Count and planned time, for data and chaff alike, into the ring's own copy. Returns the count. */
+static uint64_t stamp(struct ring *ring) {
+  const struct i405_ring_config *config = &ring->config;
+  put_u64(ring->plain + config->count_off, ring->count);
+  if (config->time_off != 0) {
+    put_u64(ring->plain + config->time_off, (uint64_t)config->wall_base_ns + (uint64_t)ring->time);
+  }
+  return ring->count++;
+}
+
 static void freeze_record(struct ring *ring, uint8_t *record) {
   struct i405_buf *buf = buffer_of(ring, ring->taken);
   const uint8_t *bytes = (const uint8_t *)(buf + 1);
@@ -185,11 +204,14 @@ static void freeze_record(struct ring *ring, uint8_t *record) {
   bool took = __atomic_compare_exchange_n(&buf->word, &ready, I405_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
   bool raw = took && buf->kind == I405_KIND_RAW;
   copy_selected(ring->plain, bytes, ring->chaff, ring->plaintext_len, took && !raw);
+  bool counted = ring->config.count_off != 0 && (!took || buf->kind == I405_KIND_COUNTED);
+  uint64_t count = counted ? stamp(ring) : 0;
   if (ring->keys.key != NULL) seal_record(ring, record);
   if (raw) memcpy(record, bytes, ring->config.datagram_len);
   if (!took) return;
   ring->taken++;
   ring->data_records++;
+  buf->count = (double)count;
   __atomic_store_n(&buf->word, I405_FREE, __ATOMIC_RELEASE);
   put_u32(&ring->shared->taken, ring->taken);
 }

@@ -67,8 +67,6 @@ export interface Shim {
   observeOpen(interfaceName: string): Observer;
   /** The local address and MTU (bytes, of the interface or a known path) that the kernel would use towards `to`. */
   routeProbe(to: EndpointAddress): { readonly local: EndpointAddress; readonly mtu: number };
-  /** Unix time in ns of clock.nowNs() = 0, as of now; exact to 256 ns. */
-  wallBaseNs(): number;
   /** Bytes of native memory that could not be locked (RLIMIT_MEMLOCK). */
   unlockedLen(): number;
 }
@@ -85,7 +83,7 @@ export function shimOf(symbols: Symbols, memory: Memory): Shim {
   return {
     memory,
     secrets: lockedSecrets(memory),
-    clock: { nowNs: () => symbols.i405_now() },
+    clock: { nowNs: () => symbols.i405_now(), wallBaseNs: () => symbols.i405_wall_base() },
     entropy: { fill: (out) => void randomFillSync(out) },
     protection: openProtection(symbols),
     pacer: openPacer(symbols, memory),
@@ -151,7 +149,6 @@ function openHost(symbols: Symbols, memory: Memory) {
         const mtu = checked("find a route", symbols.i405_route_probe(at, at + 64));
         return { local: readAddress(memory, at + 64)!, mtu };
       }),
-    wallBaseNs: () => symbols.i405_wall_base(),
     unlockedLen: () => symbols.i405_unlocked_len(),
   };
 }

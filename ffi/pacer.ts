@@ -1,6 +1,6 @@
 /** Pacer over the shim's pacer thread. */
 
-import type { EndpointAddress, Memory, Pacer, PollMode, RingConfig } from "../src/ports/mod.ts";
+import type { EndpointAddress, Memory, Numbering, Pacer, PollMode, RingConfig } from "../src/ports/mod.ts";
 import { ADDR, PACER_CONFIG, PACER_FLAG, PACER_STATE, POLL_MODE, RING_CONFIG } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import { writeAddress } from "./memory.ts";
@@ -63,6 +63,9 @@ function writeRingConfig(memory: Memory, at: number, config: RingConfig): void {
   u32[(at + RING_CONFIG.timesCount) >>> 2] = config.timesCount;
   u32[(at + RING_CONFIG.traceCount) >>> 2] = config.traceCount;
   f64[(at + RING_CONFIG.intervalNs) >>> 3] = config.intervalNs;
+  u32[(at + RING_CONFIG.countOff) >>> 2] = config.stamps?.countOff ?? 0;
+  u32[(at + RING_CONFIG.timeOff) >>> 2] = config.stamps?.timeOff ?? 0;
+  f64[(at + RING_CONFIG.wallBaseNs) >>> 3] = config.stamps?.wallBaseNs ?? 0;
   // An empty `ip` stands for a connected socket.
   writeAddress(memory, at + RING_CONFIG.to, config.to.ip.length === 0 ? undefined : config.to);
   writeAddress(memory, at + RING_CONFIG.from, config.from);
@@ -127,8 +130,10 @@ export function openPacer(symbols: Symbols, memory: Memory): ShimPacer {
     ringTimes(ring: number, count: number): void {
       checked(`publish ${count} slot times`, symbols.i405_ring_times(ring, count));
     },
-    ringKeys(ring: number, key: number, hdr: number, firstSlot: number): void {
-      checked(`install key ${key} from slot ${firstSlot}`, symbols.i405_ring_keys(ring, key, hdr, firstSlot));
+    ringKeys(ring: number, key: number, hdr: number, firstSlot: number, numbering?: Numbering): void {
+      const { first, firstCount = -1 } = numbering ?? { first: 0 };
+      const result = symbols.i405_ring_keys(ring, key, hdr, firstSlot, first, firstCount);
+      checked(`install key ${key} from slot ${firstSlot}`, result);
     },
     ringDest(ring: number, fd: number, address: EndpointAddress, source?: EndpointAddress): void {
       writeAddress(memory, to, address.ip.length === 0 ? undefined : address);

@@ -60,8 +60,9 @@ export const SYMBOLS = {
   i405_ring_new: { parameters: ["u32"], result: "i32" },
   // int32_t i405_ring_times(uint32_t ring, uint32_t count);
   i405_ring_times: { parameters: ["u32", "u32"], result: "i32" },
-  // int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot);
-  i405_ring_keys: { parameters: ["u32", "i32", "u32", "f64"], result: "i32" },
+  // int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, double first_slot, double first_seq,
+  //                        double first_count);
+  i405_ring_keys: { parameters: ["u32", "i32", "u32", "f64", "f64", "f64"], result: "i32" },
   // int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
   i405_ring_dest: { parameters: ["u32", "i32", "u32", "u32"], result: "i32" },
   // int32_t i405_ring_start(uint32_t ring);

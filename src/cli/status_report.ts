@@ -148,7 +148,7 @@ export async function openStatus(
     ? undefined
     : await StatusServer.open(config.socket, document, log);
   if (config.slotTrace === undefined) return { traceCount: 0, close: async () => await server?.close() };
-  const file = SlotTraceFile.open(config.slotTrace, shim.wallBaseNs());
+  const file = SlotTraceFile.open(config.slotTrace, shim.clock.wallBaseNs());
   const reader = new RingTraceReader(shim);
   const write = () => {
     const view = runtime.rings.get(0);

@@ -103,7 +103,7 @@ async function observe(ports: DemoPorts, path: string, interfaces: readonly stri
   const observers = interfaces.map((name) => ports.observeOpen(name));
   using file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
   const out = new Uint8Array(Math.max(SEEN_HEADER_LEN, BATCH * SEEN_ENTRY_LEN));
-  writeAll(file, out.subarray(0, emitSeenHeader(ports.wallBaseNs(), out)));
+  writeAll(file, out.subarray(0, emitSeenHeader(ports.clock.wallBaseNs(), out)));
   const drain = () => {
     observers.forEach((observer, index) => {
       for (let count = BATCH; count === BATCH;) {

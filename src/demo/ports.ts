@@ -1,13 +1,12 @@
 /** What the demonstration needs of the machine and may not fetch for itself. The shim of ffi/ has all of it. */
 
-import type { Memory } from "../ports/mod.ts";
+import type { Clock, Memory } from "../ports/mod.ts";
 
 export interface DemoPorts {
   readonly memory: Memory;
   /** Frames at an interface with the kernel's time stamps: `read` writes up to `max` SEEN structs at `out`. */
   observeOpen(interfaceName: string): { read(out: number, max: number, timeoutMs: number): number };
-  /** Unix time in ns of the clock's time 0. */
-  wallBaseNs(): number;
+  readonly clock: Clock;
   /** Text of a file also in /proc; `undefined` when there is none to read. */
   readFile(path: string): string | undefined;
 }

@@ -77,12 +77,12 @@ export const PACER_STATE = {
   stalls: 56,
 } as const;
 
-export const BUF = { headLen: 64, word: 0, kind: 4 } as const;
+export const BUF = { headLen: 64, word: 0, kind: 4, count: 8 } as const;
 export const BUF_WORD = { free: 0, filling: 1, ready: 2, taken: 3 } as const;
-export const BUF_KIND = { plaintext: 0, raw: 1 } as const;
+export const BUF_KIND = { plaintext: 0, raw: 1, counted: 2 } as const;
 
 export const RING_CONFIG = {
-  size: 96,
+  size: 112,
   fd: 0,
   datagramLen: 4,
   hdrLen: 8,
@@ -92,9 +92,12 @@ export const RING_CONFIG = {
   bufCount: 24,
   timesCount: 28,
   traceCount: 32,
+  countOff: 36,
   intervalNs: 40,
-  to: 48,
-  from: 72,
+  wallBaseNs: 48,
+  timeOff: 56,
+  to: 64,
+  from: 88,
 } as const;
 
 export const HIST_BUCKETS = 256;

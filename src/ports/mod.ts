@@ -19,6 +19,8 @@ export interface Memory {
 /** Nanoseconds since the process's base; never goes back. */
 export interface Clock {
   nowNs(): number;
+  /** Unix time in ns of nowNs() = 0, as of now; exact to 256 ns. */
+  wallBaseNs(): number;
 }
 
 /** Cryptographically strong random bytes. */
@@ -52,6 +54,25 @@ export interface RingConfig {
   readonly intervalNs: number;
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
+  readonly stamps?: Stamps;
+}
+
+/** What the pacer writes at freeze into its copy of each counted plaintext, and of chaff: big-endian numbers of 64 bits. */
+export interface Stamps {
+  /** Offset of a count that goes up by one with each; more than 0. */
+  readonly countOff: number;
+  /** Offset of the slot's planned time, as wall-clock ns; 0: none. */
+  readonly timeOff: number;
+  /** What makes a time of the process's clock a wall-clock one. */
+  readonly wallBaseNs: number;
+}
+
+/** Where numbers of a new key begin. */
+export interface Numbering {
+  /** The first record's number; those before have been used by another key object of the same secret. */
+  readonly first: number;
+  /** The first count of Stamps; absent: it goes on. */
+  readonly firstCount?: number;
 }
 
 /** An IP address in network order (4 or 16 bytes), a port, and for link-local IPv6 a scope id. */
@@ -67,8 +88,9 @@ export interface Pacer {
   newRing(config: RingConfig): number;
   /** Publishes `count` slot times already written into the ring's times array. */
   ringTimes(ring: number, count: number): void;
-  /** From slot `firstSlot` on: seal with `key` and the header template at `hdr` (copied), numbers from 0. */
-  ringKeys(ring: number, key: number, hdr: number, firstSlot: number): void;
+  /** From slot `firstSlot` on: seal with `key` and the header template at `hdr` (copied), numbers from 0 unless
+   * `numbering` says otherwise. */
+  ringKeys(ring: number, key: number, hdr: number, firstSlot: number, numbering?: Numbering): void;
   ringDest(ring: number, fd: number, to: EndpointAddress, from?: EndpointAddress): void;
   ringStart(ring: number): void;
   ringFree(ring: number): void;

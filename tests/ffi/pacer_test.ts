@@ -16,6 +16,7 @@ import {
   memory,
   newKey,
   openAll,
+  PLAINTEXT_LEN,
   publishTimes,
   randomKey,
   RECORD_LEN,
@@ -90,6 +91,76 @@ Deno.test("Pacer takes ready buffers as a queue, chaff between, and none is lost
     deepStrictEqual(data, Array.from({ length: 120 }, (_, i) => message(i + 1)));
     strictEqual(ringF64(ring, RING.dataRecords), 120);
     free();
+  });
+});
+
+Deno.test("Pacer writes count and planned wall-clock time into chaff and counted plaintexts, and nothing else", () => {
+  withPacer((fd, receiver) => {
+    const wallBaseNs = shim.clock.wallBaseNs();
+    const stamps = { countOff: 1, timeOff: 10, wallBaseNs };
+    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address, { stamps }));
+    const key = randomKey(SUITES.aes128);
+    const id = newKey(key);
+    installKey(ring, id, 0, undefined, { first: 3, firstCount: 2 ** 32 - 1 });
+    publishTimes(ring, shim.clock.nowNs() + 2e7, INTERVAL_NS, 40);
+    for (const [number, kind] of (["counted", "plaintext", "raw", "counted"] as const).entries()) {
+      submit(ring, number, message(number + 1), kind);
+    }
+    shim.pacer.ringStart(ring);
+    waitForSlots(ring, 30);
+    receiver.collect(50, ringF64(ring, RING.records));
+    const raw = receiver.datagrams.findIndex((datagram) => datagram[0] === 3);
+    const plaintexts = openAll(receiver.datagrams, key, 3).filter((_, index) => index !== raw);
+    const counts = [];
+    for (const plaintext of plaintexts) {
+      const view = new DataView(plaintext!.buffer, plaintext!.byteOffset);
+      if (plaintext![0] === 2) {
+        deepStrictEqual(plaintext, message(2));
+        continue;
+      }
+      counts.push(Number(view.getBigUint64(1)));
+      const sinceNs = Number(view.getBigUint64(10) - BigInt(wallBaseNs));
+      ok(Math.abs(sinceNs - shim.clock.nowNs()) < 10e9, `${sinceNs} ns is a time of this process`);
+      deepStrictEqual(plaintext!.slice(18), (plaintext![0] === 0 ? chaff : message(plaintext![0])).slice(18));
+    }
+    deepStrictEqual(counts, counts.map((_, index) => 2 ** 32 - 1 + index));
+    const bufs = ringU32(ring, RING.bufs);
+    const stride = ringU32(ring, RING.bufStride);
+    const told = (number: number) => memory.f64[(bufs + number * stride + BUF.count) >>> 3];
+    deepStrictEqual([told(0), told(3)], [2 ** 32 - 1, 2 ** 32]);
+    const plannedNs = traceAt(ring, 0).plannedNs;
+    const first = new DataView(plaintexts[0]!.buffer, plaintexts[0]!.byteOffset).getBigUint64(10);
+    strictEqual(first, BigInt(wallBaseNs) + BigInt(Math.floor(plannedNs)));
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
+  });
+});
+
+Deno.test("Pacer refuses stamps that do not fit the plaintext or overlap, and numbers that are none", () => {
+  withPacer((fd, receiver) => {
+    const most = PLAINTEXT_LEN - 1 - 8;
+    const make = (countOff: number, timeOff: number) =>
+      shim.pacer.newRing(
+        ringConfig(fd, receiver.address, { stamps: { countOff, timeOff, wallBaseNs: 0 } }),
+      );
+    for (const [countOff, timeOff] of [[0, 1], [most + 1, 0], [1, most + 1], [1, 8], [9, 2], [1, 1]]) {
+      throws(() => make(countOff, timeOff), `${countOff}, ${timeOff}`);
+    }
+    for (const [countOff, timeOff] of [[1, 0], [most, 0], [1, most], [9, 1]]) {
+      shim.pacer.ringFree(make(countOff, timeOff));
+    }
+    const ring = make(1, 0);
+    const id = newKey(randomKey(SUITES.aes128));
+    for (
+      const numbering of [{ first: -1 }, { first: NaN }, { first: 2 ** 48 }, {
+        first: 0,
+        firstCount: 2 ** 48,
+      }]
+    ) {
+      throws(() => installKey(ring, id, 0, undefined, numbering));
+    }
+    shim.pacer.ringFree(ring);
+    shim.protection.freeKey(id);
   });
 });
 

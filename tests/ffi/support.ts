@@ -11,6 +11,7 @@ import {
   type EndpointAddress,
   IO,
   KEY_MATERIAL,
+  type Numbering,
   RECORD,
   RING,
   type RingConfig,
@@ -200,14 +201,20 @@ export function publishTimes(ring: number, startNs: number, intervalNs: number, 
 }
 
 /** Installs `key` with a header template of `first` byte from `slot` on. */
-export function installKey(ring: number, key: number, slot: number, first: number = HDR[0]): void {
+export function installKey(
+  ring: number,
+  key: number,
+  slot: number,
+  first: number = HDR[0],
+  numbering?: Numbering,
+): void {
   const hdr = memory.alloc(HDR.length);
   memory.u8.set(HDR, hdr);
   memory.u8[hdr] = first;
   memory.u8[hdr + 3] = (RECORD_LEN - HDR.length) >>> 8;
   memory.u8[hdr + 4] = (RECORD_LEN - HDR.length) & 0xff;
   try {
-    shim.pacer.ringKeys(ring, key, hdr, slot);
+    shim.pacer.ringKeys(ring, key, hdr, slot, numbering);
   } finally {
     memory.free(hdr, HDR.length);
   }

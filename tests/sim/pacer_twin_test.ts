@@ -28,17 +28,26 @@ const INTERVAL_NS = 2e6;
 const SLOTS = 60;
 const SECOND_KEY_SLOT = 40;
 const FIRST_BYTES = [0x2f, 0x2c];
+/** With stamps: where numbers and counts begin under the first key; under the second the counts go on. */
+const NUMBERING = [{ first: 5, firstCount: 70_000 }, { first: 9 }];
+const STAMPS = { countOff: 7, timeOff: 0, wallBaseNs: 0 };
 const TO = { ip: Uint8Array.of(127, 0, 0, 1), port: 1 };
 
 /** What lies in the queue before the start: plaintexts, a finished datagram between them, and one that is being filled,
  * behind which nothing may be taken. */
-function fillQueue({ u8, u32, i32 }: Memory, ring: number): void {
+function fillQueue({ u8, u32, i32 }: Memory, ring: number, isStamped: boolean): void {
+  const plaintextKind = isStamped ? BUF_KIND.counted : BUF_KIND.plaintext;
   for (let index = 0; index < 8; index++) {
     const at = u32[(ring + RING.bufs) >>> 2] + index * u32[(ring + RING.bufStride) >>> 2];
     u8.fill(0x10 + index, at + BUF.headLen, at + BUF.headLen + RECORD_LEN);
-    u32[(at + BUF.kind) >>> 2] = index === 3 ? BUF_KIND.raw : BUF_KIND.plaintext;
+    const kind = index === 4 ? BUF_KIND.plaintext : plaintextKind;
+    u32[(at + BUF.kind) >>> 2] = index === 3 ? BUF_KIND.raw : kind;
     i32[(at + BUF.word) >>> 2] = index === 6 ? BUF_WORD.filling : BUF_WORD.ready;
   }
+}
+
+function changes(burst: number, isStamped: boolean) {
+  return { burst, intervalNs: INTERVAL_NS, stamps: isStamped ? STAMPS : undefined };
 }
 
 interface Outcome {
@@ -48,7 +57,7 @@ interface Outcome {
   readonly switches: number;
 }
 
-function simulated(keys: readonly KeyBytes[], burst: number): Outcome {
+function simulated(keys: readonly KeyBytes[], burst: number, isStamped: boolean): Outcome {
   const heap = new HeapMemory(1 << 20);
   const protection = new PlainProtection(heap);
   const time = new VirtualTime();
@@ -56,7 +65,7 @@ function simulated(keys: readonly KeyBytes[], burst: number): Outcome {
   const pacer = new SimPacer(heap, protection, time, {
     send: (_fd, bytes) => sent.push(bytes.join()) > 0,
   });
-  const ring = pacer.newRing({ ...ringConfig(0, TO), burst, intervalNs: INTERVAL_NS });
+  const ring = pacer.newRing(ringConfig(0, TO, changes(burst, isStamped)));
   const f64 = heap.f64.subarray(heap.u32[(ring + RING.times) >> 2] >> 3);
   for (let slot = 0; slot < SLOTS; slot++) f64[slot] = (slot + 1) * INTERVAL_NS;
   pacer.ringTimes(ring, SLOTS);
@@ -69,9 +78,10 @@ function simulated(keys: readonly KeyBytes[], burst: number): Outcome {
     const header = heap.alloc(8);
     const bodyLen = RECORD_LEN - 5;
     heap.u8.set([FIRST_BYTES[index], 0, 0, bodyLen >> 8, bodyLen & 0xff], header);
-    pacer.ringKeys(ring, protection.newKey(material), header, index * SECOND_KEY_SLOT);
+    const numbering = isStamped ? NUMBERING[index] : undefined;
+    pacer.ringKeys(ring, protection.newKey(material), header, index * SECOND_KEY_SLOT, numbering);
   });
-  fillQueue(heap, ring);
+  fillQueue(heap, ring, isStamped);
   pacer.ringStart(ring);
   time.runUntil((SLOTS + 0.5) * INTERVAL_NS);
   const u32 = (field: number) => heap.u32[(ring + field) >> 2];
@@ -83,15 +93,18 @@ function simulated(keys: readonly KeyBytes[], burst: number): Outcome {
   };
 }
 
-function real(keys: readonly KeyBytes[], burst: number): Outcome {
+function real(keys: readonly KeyBytes[], burst: number, isStamped: boolean): Outcome {
   let outcome: Outcome | undefined;
   withPacer((fd, receiver, stop) => {
-    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address, { burst, intervalNs: INTERVAL_NS }));
+    const ring = shim.pacer.newRing(ringConfig(fd, receiver.address, changes(burst, isStamped)));
     const ids = keys.map(newKey);
-    ids.forEach((id, index) => installKey(ring, id, index * SECOND_KEY_SLOT, FIRST_BYTES[index]));
+    ids.forEach((id, index) => {
+      const numbering = isStamped ? NUMBERING[index] : undefined;
+      installKey(ring, id, index * SECOND_KEY_SLOT, FIRST_BYTES[index], numbering);
+    });
     // More than are compared: the pacer goes on until it is stopped.
     publishTimes(ring, shim.clock.nowNs() + 3e7, INTERVAL_NS, 2 * SLOTS);
-    fillQueue(memory, ring);
+    fillQueue(memory, ring, isStamped);
     shim.pacer.ringStart(ring);
     waitForSlots(ring, SLOTS);
     stop();
@@ -109,11 +122,12 @@ function real(keys: readonly KeyBytes[], burst: number): Outcome {
 }
 
 for (const [name, suite] of Object.entries(SUITES)) {
-  for (const burst of [1, 4]) {
-    Deno.test(`Pacer and SimPacer send the same bytes for the same script: ${name}, ${burst} a slot`, () => {
+  for (const [burst, isStamped] of [[1, false], [4, false], [1, true], [3, true]] as const) {
+    const what = `${name}, ${burst} a slot${isStamped ? ", counted" : ""}`;
+    Deno.test(`Pacer and SimPacer send the same bytes for the same script: ${what}`, () => {
       const keys = [randomKey(suite), randomKey(suite)];
-      const twin = simulated(keys, burst);
-      const seen = real(keys, burst);
+      const twin = simulated(keys, burst, isStamped);
+      const seen = real(keys, burst, isStamped);
       assert.deepEqual([seen.taken, seen.switches], [twin.taken, twin.switches]);
       assert.deepEqual([twin.taken, twin.switches, twin.skipped], [6, 1, 0]);
       const first = SECOND_KEY_SLOT * burst;

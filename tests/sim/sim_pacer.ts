@@ -5,7 +5,14 @@
 
 import { histogramBucket } from "../../ffi/histogram.ts";
 import { ShimError } from "../../ffi/errors.ts";
-import type { EndpointAddress, Memory, Pacer, RecordProtection, RingConfig } from "../../src/ports/mod.ts";
+import type {
+  EndpointAddress,
+  Memory,
+  Numbering,
+  Pacer,
+  RecordProtection,
+  RingConfig,
+} from "../../src/ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RECORD, RING, TRACE, TRACE_FLAG } from "../../src/ports/mod.ts";
 import type { KeySet } from "./sim_ring.ts";
 import { configSound, SimRing } from "./sim_ring.ts";
@@ -80,15 +87,20 @@ export class SimPacer implements Pacer {
     ring.setF64(RING.timesEnd, timesEnd + count);
   }
 
-  ringKeys(off: number, key: number, hdr: number, firstSlot: number): void {
+  ringKeys(off: number, key: number, hdr: number, firstSlot: number, numbering?: Numbering): void {
     const ring = this.#ring(off);
     if (ring.keysNext !== undefined) throw new ShimError("install a key", EBUSY);
     // Numbers start at 0 each time: a key that came twice would repeat nonces.
     if (this.#keysUsed.has(key)) throw new ShimError("install a key", EALREADY);
     this.#keysUsed.add(key);
-    const set = { key, header: this.#memory.u8.slice(hdr, hdr + ring.config.hdrLen), firstSlot };
-    if (!ring.started && ring.keys === undefined) ring.keys = set;
-    else ring.keysNext = set;
+    const header = this.#memory.u8.slice(hdr, hdr + ring.config.hdrLen);
+    const set: KeySet = { first: 0, ...numbering, key, header, firstSlot };
+    if (ring.started || ring.keys !== undefined) {
+      ring.keysNext = set;
+    } else {
+      ring.keys = set;
+      ring.number();
+    }
   }
 
   ringDest(off: number, fd: number, to: EndpointAddress, from?: EndpointAddress): void {
@@ -169,7 +181,7 @@ export class SimPacer implements Pacer {
 
   #skip(ring: SimRing): void {
     ring.dataRecords = 0;
-    ring.count(RING.skipped);
+    ring.add(RING.skipped);
     this.#traceSlot(ring, 0, TRACE_FLAG.skipped);
     this.#advance(ring);
   }
@@ -192,8 +204,7 @@ export class SimPacer implements Pacer {
     if (ring.keysNext === undefined || ring.slot < ring.keysNext.firstSlot) return;
     ring.keys = ring.keysNext;
     ring.keysNext = undefined;
-    ring.sequenceNumber = 0;
-    ring.setF64(RING.seqNext, 0);
+    ring.number();
     ring.setU32(RING.switches, ring.u32(RING.switches) + 1);
   }
 
@@ -222,15 +233,28 @@ export class SimPacer implements Pacer {
     const raw = took && u32[(buffer + BUF.kind) >> 2] === BUF_KIND.raw;
     const source = took && !raw ? bytes : ring.u32(RING.chaff);
     u8.copyWithin(ring.plain, source, source + ring.plaintextLen);
+    const isCounted = !took || u32[(buffer + BUF.kind) >> 2] === BUF_KIND.counted;
+    const count = isCounted ? this.#stamp(ring) : 0;
     let record = ring.keys === undefined ? new Uint8Array(0) : this.#seal(ring, ring.keys);
     if (raw) record = u8.slice(bytes, bytes + ring.config.datagramLen);
     if (took) {
       ring.taken = (ring.taken + 1) >>> 0;
       ring.dataRecords++;
+      this.#memory.f64[(buffer + BUF.count) >> 3] = count;
       Atomics.store(i32, word, BUF_WORD.free);
       Atomics.store(i32, (ring.off + RING.taken) >> 2, ring.taken | 0);
     }
     return record;
+  }
+
+  #stamp(ring: SimRing): number {
+    const { stamps } = ring.config;
+    if (stamps === undefined) return 0;
+    const view = new DataView(this.#memory.u8.buffer, ring.plain, ring.plaintextLen);
+    const { countOff, timeOff, wallBaseNs } = stamps;
+    view.setBigUint64(countOff, BigInt(ring.count));
+    if (timeOff !== 0) view.setBigUint64(timeOff, BigInt(wallBaseNs) + BigInt(Math.floor(ring.timeNs)));
+    return ring.count++;
   }
 
   #seal(ring: SimRing, keys: KeySet): Uint8Array {
@@ -264,7 +288,7 @@ export class SimPacer implements Pacer {
   #sendSlot(ring: SimRing): void {
     if (ring.keyless) {
       if (ring.freed) return;
-      ring.count(RING.keyless);
+      ring.add(RING.keyless);
       this.#traceSlot(ring, 0, TRACE_FLAG.skipped);
       return this.#advance(ring);
     }
@@ -273,9 +297,9 @@ export class SimPacer implements Pacer {
     const deviationNs = this.#time.nowNs() - ring.timeNs;
     const failed = ring.config.burst - sent;
     this.#countDeviation(ring, deviationNs);
-    ring.count(RING.records, sent);
-    ring.count(RING.dataRecords, ring.dataRecords);
-    ring.count(RING.sendErrors, failed);
+    ring.add(RING.records, sent);
+    ring.add(RING.dataRecords, ring.dataRecords);
+    ring.add(RING.sendErrors, failed);
     const flags = (deviationNs > LATE_NS ? TRACE_FLAG.late : 0) | (failed > 0 ? TRACE_FLAG.sendError : 0);
     this.#traceSlot(ring, this.#time.nowNs(), flags);
     this.#advance(ring);
@@ -296,17 +320,17 @@ export class SimPacer implements Pacer {
   #countDeviation(ring: SimRing, deviationNs: number): void {
     const first = ring.f64(RING.records) + ring.f64(RING.sendErrors) === 0;
     this.#memory.u32[((ring.off + RING.hist) >> 2) + histogramBucket(deviationNs)]++;
-    ring.count(RING.devSumNs, deviationNs);
-    ring.count(RING.devSum2, deviationNs * deviationNs);
+    ring.add(RING.devSumNs, deviationNs);
+    ring.add(RING.devSum2, deviationNs * deviationNs);
     if (first || deviationNs > ring.f64(RING.devMaxNs)) ring.setF64(RING.devMaxNs, deviationNs);
     if (first || deviationNs < ring.f64(RING.devMinNs)) ring.setF64(RING.devMinNs, deviationNs);
-    if (deviationNs > LATE_NS) ring.count(RING.late);
+    if (deviationNs > LATE_NS) ring.add(RING.late);
   }
 
   /** The entry of this slot, and the slot's own counters. */
   #traceSlot(ring: SimRing, actualNs: number, flags: number): void {
-    ring.count(RING.slots);
-    if (ring.timeDry) ring.count(RING.dry);
+    ring.add(RING.slots);
+    if (ring.timeDry) ring.add(RING.dry);
     const { traceCount } = ring.config;
     if (traceCount === 0) return;
     const { f64, u32 } = this.#memory;

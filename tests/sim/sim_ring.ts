@@ -1,16 +1,17 @@
 /** A ring in simulated time: the RING struct with its blocks in a Memory, and what is the pacer's own. */
 
-import type { EndpointAddress, Memory, RingConfig } from "../../src/ports/mod.ts";
+import type { EndpointAddress, Memory, Numbering, RingConfig } from "../../src/ports/mod.ts";
 import { BUF, RECORD, RING, TRACE } from "../../src/ports/mod.ts";
 
 const TAG_LEN = 16;
+const STAMP_LEN = 8;
 const REPEAT_NS = 1e9;
 const CONTENT_APPLICATION_DATA = 23;
 const BURST_MAX = 64;
 const BURST_LEN_MAX = 65_000;
 const RECORD_MAX_LEN = 2048;
 
-export interface KeySet {
+export interface KeySet extends Numbering {
   readonly key: number;
   readonly header: Uint8Array;
   readonly firstSlot: number;
@@ -38,6 +39,8 @@ export class SimRing {
   destination: Destination;
   destinationNext: Destination | undefined;
   sequenceNumber = 0;
+  /** Of the stamps: what the next record gets. */
+  count = 0;
   slot = 0;
   timeNs = 0;
   timeDry = false;
@@ -100,7 +103,15 @@ export class SimRing {
     this.memory.f64[(this.off + field) >> 3] = value;
   }
 
-  count(field: number, amount = 1): void {
+  /** Numbers and count as the key set in `keys` wants them. */
+  number(): void {
+    const { first, firstCount } = this.keys!;
+    this.sequenceNumber = first;
+    if (firstCount !== undefined) this.count = firstCount;
+    this.setF64(RING.seqNext, first);
+  }
+
+  add(field: number, amount = 1): void {
     this.setF64(field, this.f64(field) + amount);
   }
 
@@ -117,5 +128,13 @@ export function configSound(config: RingConfig): boolean {
     seqLen <= 2 && seqOff + seqLen <= hdrLen && burst > 0 && burst <= BURST_MAX &&
     burst * datagramLen <= BURST_LEN_MAX &&
     powerOfTwo(bufCount) && powerOfTwo(timesCount) && (traceCount === 0 || powerOfTwo(traceCount)) &&
-    intervalNs >= 1000 && intervalNs <= 1e12;
+    intervalNs >= 1000 && intervalNs <= 1e12 && stampsSound(config);
+}
+
+function stampsSound({ datagramLen, hdrLen, stamps }: RingConfig): boolean {
+  if (stamps === undefined) return true;
+  const { countOff, timeOff, wallBaseNs } = stamps;
+  const last = datagramLen - hdrLen - TAG_LEN - 1 - STAMP_LEN;
+  const apart = timeOff === 0 || Math.abs(timeOff - countOff) >= STAMP_LEN;
+  return countOff > 0 && countOff <= last && timeOff <= last && apart && wallBaseNs >= 0 && wallBaseNs < 9e18;
 }

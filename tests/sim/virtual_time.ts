@@ -17,6 +17,11 @@ export class VirtualTime implements Clock {
     return this.#nowNs;
   }
 
+  /** 2026-01-01T00:00:00Z. */
+  wallBaseNs(): number {
+    return 1_767_225_600e9;
+  }
+
   /** Time of the next event, Infinity if there is none. */
   get nextNs(): number {
     return this.#heap.length === 0 ? Infinity : this.#heap[0].timeNs;
