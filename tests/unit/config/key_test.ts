@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { SecretMemory } from "../../../src/base/mod.ts";
 import {
   formatKey,
   loadClientConfig,
