@@ -110,6 +110,11 @@ export function parseKey(text: Uint8Array, secrets: SecretMemory = heapSecrets):
   }
 }
 
+/** `text` without the bytes of keys that were written where none belongs. */
+export function hideKeys(text: string): string {
+  return text.replaceAll(/i405-key-1:[A-Za-z0-9_-]+/g, `${PREFIX}[hidden]`);
+}
+
 function isLineOf(key: Uint8Array, line: Uint8Array): boolean {
   const whole = lineOf(key);
   const isEqual = equalsConstantTime(whole, line);

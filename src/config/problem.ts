@@ -1,5 +1,7 @@
 /** What is wrong with a configuration, told so that its reader can put it right. */
 
+import { hideKeys } from "./key.ts";
+
 /** Where a value was given: a file and, if known, its line; or a flag of the command line. */
 export interface Place {
   readonly file?: string;
@@ -17,13 +19,13 @@ export interface Problem {
   readonly message: string;
 }
 
-/** All problems of one configuration, one line each in `message`. */
+/** All problems of one configuration, one line each in `message`, which shows no key, wherever one was written. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    super(problems.map(lineOf).join("\n"));
+    super(hideKeys(problems.map(lineOf).join("\n")));
     this.problems = problems;
   }
 }

@@ -1,46 +1,21 @@
-/** Damaged and invented handshake bytes into every parser, both state machines, the gate and both endpoints: nothing
- * throws, nothing grows without bound, nobody connects who should not. Runs are seeded: a failure names its seed. */
+/** Sequences of damaged and invented handshake bytes into both state machines and both endpoints: nothing throws,
+ * nothing grows without bound, nobody connects who should not. Runs are seeded: a failure names its seed.
+ * FUZZ_SEQUENCES sets their count. */
+
 import assert from "node:assert/strict";
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
 import { DtlsClient } from "../../src/flight/dtls_client.ts";
 import { DtlsServer } from "../../src/flight/dtls_server.ts";
-import { CookieJar } from "../../src/flight/cookie.ts";
-import { HelloGate } from "../../src/flight/hello_gate.ts";
 import { MESSAGE_LEN_MAX, Reassembly } from "../../src/flight/reassembly.ts";
 import { PskDirectory } from "../../src/handshake/psk_directory.ts";
 import { EpochKeys, plaintextRecord } from "../../src/record/handshake_records.ts";
-import { cookieOfFirstFragment, parseClientHello } from "../../src/wire/client_hello.ts";
-import { parseEncryptedExtensions } from "../../src/wire/encrypted_extensions.ts";
-import * as extensions from "../../src/wire/extensions.ts";
-import { emitHandshakeMessage, parseHandshakeHeader } from "../../src/wire/handshake_header.ts";
-import { parseKeyUpdate } from "../../src/wire/key_update.ts";
-import { parseServerHello } from "../../src/wire/server_hello.ts";
+import { emitHandshakeMessage } from "../../src/wire/handshake_header.ts";
 import { type Change, handshake } from "../unit/handshake/machines.ts";
 import { ADDRESS, CLEAN, GROUPS, KEY, Pipe, SUITES, testEntropy } from "../unit/flight/pipe.ts";
+import { recorded } from "./targets/samples.ts";
 
-const RUNS = Number(Deno.env.get("FUZZ_RUNS") ?? 300);
+const RUNS = Number(Deno.env.get("FUZZ_SEQUENCES") ?? 300);
 const SECRET = new Uint8Array(32).fill(3);
-
-const PARSERS: readonly ((bytes: Uint8Array) => unknown)[] = [
-  (bytes) => parseHandshakeHeader(bytes),
-  (bytes) => parseClientHello("dtls", bytes),
-  (bytes) => parseClientHello("tls", bytes),
-  (bytes) => cookieOfFirstFragment(bytes),
-  (bytes) => parseServerHello(bytes),
-  (bytes) => parseEncryptedExtensions(bytes),
-  (bytes) => parseKeyUpdate(bytes),
-  (bytes) => extensions.parseExtensions(bytes),
-  (bytes) => extensions.parseClientVersions(bytes),
-  (bytes) => extensions.parseOneU16(bytes),
-  (bytes) => extensions.parseGroups(bytes),
-  (bytes) => extensions.parseClientShares(bytes),
-  (bytes) => extensions.parseServerShare(bytes),
-  (bytes) => extensions.parsePskModes(bytes),
-  (bytes) => extensions.parseCookie(bytes),
-  (bytes) => extensions.parseConnectionId(bytes),
-  (bytes) => extensions.parseOfferedPsks(bytes),
-  (bytes) => new CookieJar(SECRET).check(bytes, ADDRESS, 0),
-];
 
 /** A copy with some damage: bytes changed, cut off, doubled, or added. */
 function damaged(bytes: Uint8Array, random: SeededRandom): Uint8Array {
@@ -62,33 +37,6 @@ function damaged(bytes: Uint8Array, random: SeededRandom): Uint8Array {
 function noise(random: SeededRandom): Uint8Array {
   return Uint8Array.from({ length: random.below(80) }, () => random.below(256));
 }
-
-/** Every datagram of one good handshake, per direction. */
-function recorded(
-  datagramLen: number,
-  groups = GROUPS,
-): { readonly toServer: Uint8Array[]; readonly toClient: Uint8Array[] } {
-  const pipe = new Pipe(CLEAN, { datagramLen, groups }, { groups });
-  pipe.run(1e9);
-  assert.equal(pipe.client.phase, "connected");
-  const of = (toServer: boolean) =>
-    pipe.trace.filter((entry) => entry.toServer === toServer).map(({ datagram }) => datagram);
-  return { toServer: of(true), toClient: of(false) };
-}
-
-Deno.test("handshake parsers never throw", () => {
-  const { toServer, toClient } = recorded(0);
-  const bodies = [...toServer, ...toClient].map((datagram) => datagram.subarray(25));
-  for (let run = 0; run < RUNS; run++) {
-    const random = new SeededRandom(seedOf(run));
-    const bytes = run % 4 === 0 ? noise(random) : damaged(bodies[run % bodies.length], random);
-    const from = random.below(bytes.length + 1);
-    for (const parse of PARSERS) {
-      parse(bytes);
-      parse(bytes.subarray(from));
-    }
-  }
-});
 
 Deno.test("ClientHandshake and ServerHandshake never throw, and agree on the secrets if they end well", () => {
   let refusedCount = 0;
@@ -112,19 +60,6 @@ Deno.test("ClientHandshake and ServerHandshake never throw, and agree on the sec
     }
   }
   assert.ok(refusedCount > RUNS / 2, `${refusedCount} of ${RUNS} refused`);
-});
-
-Deno.test("HelloGate.respond() never throws and never answers with more than it may", () => {
-  for (const datagramLen of [0, 320, 600, 1400]) {
-    const { toServer } = recorded(datagramLen);
-    const gate = new HelloGate({ secret: SECRET, entropy: testEntropy(7), suites: SUITES, groups: GROUPS });
-    for (let run = 0; run < RUNS; run++) {
-      const random = new SeededRandom(seedOf(run + 0.25));
-      const bytes = damaged(toServer[random.below(2)], random);
-      const verdict = gate.respond(bytes, ADDRESS, run * 1e8);
-      if (verdict.kind === "reply") assert.ok(verdict.datagram.length <= 3 * bytes.length, `run ${run}`);
-    }
-  }
 });
 
 Deno.test("DtlsServer.receive() never throws, whatever length its client's datagrams have", () => {

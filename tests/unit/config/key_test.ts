@@ -36,6 +36,8 @@ Deno.test("parseKey() says what is wrong: nothing, no key, cut, of another lengt
   assert.throws(() => parseKey("hunter2"), /a key starts with "i405-key-1:"/);
   assert.throws(() => parseKey(TEXT.slice(0, -1)), /43 characters, a dot and 4 digits; copy it whole/);
   assert.throws(() => parseKey("i405-key-1:AAAA.0000"), /the key has 3 bytes instead of 32/);
+  // Found by fuzzing: no base64 has 4 n + 1 characters, and decoding one threw a TypeError.
+  assert.throws(() => parseKey("i405-key-1:AAAAA.0000"), RangeError);
 });
 
 Deno.test("PresharedKey shows itself nowhere, gives copies and can be wiped", () => {
@@ -143,5 +145,17 @@ Deno.test(
     assert.equal(holding[0], key.view());
     key.wipe();
     assert.ok(taken.every((block) => block.every((byte) => byte === 0)));
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() shows no key in a message, wherever one was written",
+  inFolder((folder) => {
+    for (const line of [`name = "${TEXT}"`, `"${TEXT}" = 1`, `peer = "${TEXT}"`, `["${TEXT}"]`]) {
+      const message = problemOf(() => loadClientConfig(folder.write("c.toml", `[tunnel]\n${line}\n`)));
+      assert.ok(!message.includes(TEXT.slice(15, 25)), message);
+    }
+    const pasted = problemOf(() => loadClientConfig(folder.write("c.toml", `[tunnel]\npeer = "${TEXT}"\n`)));
+    assert.match(pasted, /tunnel\.peer = "i405-key-1:\[hidden\]/);
   }),
 );

@@ -209,3 +209,12 @@ Deno.test("splitDatagram() refuses every first byte but 21, 22, 26 and 32 to 63"
     ...Array.from({ length: 32 }, (_, i) => 32 + i).filter((byte) => (byte & 0x10) === 0),
   ]);
 });
+
+Deno.test("EpochKeys.open() never throws for a ciphertext of one byte's repetition, the last counter of ChaCha20 included", () => {
+  const keys = new EpochKeys(suiteById(0x1303), SECRET, 2);
+  for (let byte = 0; byte < 256; byte++) {
+    const record = new Uint8Array(60).fill(byte);
+    record.set([0x2e, 0, 0, 0, 55]);
+    strictEqual(keys.open(ciphertext(record)), "bad tag");
+  }
+});

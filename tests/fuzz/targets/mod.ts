@@ -1,0 +1,16 @@
+/** All targets: what is not here is not fuzzed. */
+
+import type { FuzzTarget } from "../harness.ts";
+import { EXTENSION_TARGETS } from "./extensions.ts";
+import { FILE_TARGETS } from "./files.ts";
+import { HANDSHAKE_TARGETS } from "./handshake.ts";
+import { INNER_TARGETS } from "./inner.ts";
+import { RECORD_TARGETS } from "./records.ts";
+
+export const TARGETS: readonly FuzzTarget[] = [
+  ...RECORD_TARGETS,
+  ...HANDSHAKE_TARGETS,
+  ...EXTENSION_TARGETS,
+  ...INNER_TARGETS,
+  ...FILE_TARGETS,
+];
