@@ -1,14 +1,7 @@
 /** Reads the plaintext of an authentic record and hands on what is in it: packets, control frames, fragments to the
  * reassembler. A peer may write anything here; nothing throws, and the rest of a record after nonsense is dropped. */
 
-import {
-  FRAME_ERROR,
-  INNER_CONTROL_FIRST,
-  INNER_TYPE,
-  InnerFrame,
-  isKnownControl,
-  parseFrame,
-} from "../wire/inner_frame.ts";
+import { FRAME_ERROR, INNER_TYPE, InnerFrame, isKnownControl, parseFrame } from "../wire/inner_frame.ts";
 import type { Reassembler } from "./reassembler.ts";
 
 export interface UnpackerSink {
@@ -20,16 +13,26 @@ export interface UnpackerSink {
   malformed(reason: number): void;
 }
 
+/** What the versions of the inner protocol differ in, to a reader of frames; packets and fragments are the same. */
+export interface FrameDialect {
+  parse(bytes: Uint8Array, off: number, end: number, frame: InnerFrame): number;
+  isKnownControl(type: number): boolean;
+}
+
+const VERSION_1: FrameDialect = { parse: parseFrame, isKnownControl };
+
 export class Unpacker {
   /** Control frames of types that this version does not know: skipped. */
   unknownControls = 0;
   readonly #u8: Uint8Array;
   readonly #reassembler: Reassembler;
+  readonly #dialect: FrameDialect;
   readonly #frame = new InnerFrame();
   #newestNumber = -1;
 
   /** Reads plaintexts out of `u8`, in which the reassembler's storage lies too. */
-  constructor(u8: Uint8Array, reassembler: Reassembler) {
+  constructor(u8: Uint8Array, reassembler: Reassembler, dialect: FrameDialect = VERSION_1) {
+    this.#dialect = dialect;
     this.#u8 = u8;
     this.#reassembler = reassembler;
   }
@@ -41,7 +44,7 @@ export class Unpacker {
     const frame = this.#frame;
     const end = off + len;
     for (let at = off; at < end; at = frame.end) {
-      const error = parseFrame(this.#u8, at, end, frame);
+      const error = this.#dialect.parse(this.#u8, at, end, frame);
       if (error !== FRAME_ERROR.none) {
         sink.malformed(error);
         return;
@@ -58,9 +61,9 @@ export class Unpacker {
     const { type, bodyOff, bodyLen } = frame;
     if (type === INNER_TYPE.packet) {
       sink.packet(bodyOff, bodyLen);
-    } else if (type < INNER_CONTROL_FIRST) {
+    } else if (isFragment(type)) {
       this.#fragment(frame, sink, number);
-    } else if (isKnownControl(type)) {
+    } else if (this.#dialect.isKnownControl(type)) {
       sink.control(type, bodyOff, bodyLen);
     } else {
       this.unknownControls++;
@@ -77,4 +80,9 @@ export class Unpacker {
     const packet = this.#reassembler.add(id, fragmentOffset, bodyOff, bodyLen, last, number);
     if (packet !== 0) sink.packet(packet, this.#reassembler.completedLen);
   }
+}
+
+function isFragment(type: number): boolean {
+  return type === INNER_TYPE.fragmentFirst || type === INNER_TYPE.fragmentMiddle ||
+    type === INNER_TYPE.fragmentLast;
 }

@@ -4,6 +4,7 @@
  * frame of another type, which older readers skip. */
 
 import { assert } from "../base/mod.ts";
+import { FieldReader, FieldWriter } from "./fields.ts";
 import { emitControl, INNER_TYPE } from "./inner_frame.ts";
 import type { IpPrefix } from "./ip_address.ts";
 
@@ -58,7 +59,7 @@ export interface ServerWelcome {
  * interval u64 ns, s2c jitter sd u64 ns, s2c jitter law u8, s2c burst u16, c2s interval u64 ns, c2s datagram length
  * u16, c2s burst u16, nonce (8). Times are rounded to whole ns. */
 export function emitClientParameters(parameters: ClientParameters): Uint8Array {
-  const writer = new Writer(CLIENT_PARAMETERS_LEN);
+  const writer = new FieldWriter(CLIENT_PARAMETERS_LEN);
   writer.u32(parameters.protocolVersion);
   writer.u32(parameters.oldestVersion);
   writer.u32(parameters.flags);
@@ -77,7 +78,7 @@ export function emitClientParameters(parameters: ClientParameters): Uint8Array {
 
 /** The body of a 0x40 frame. */
 export function parseClientParameters(body: Uint8Array): ClientParameters | undefined {
-  const reader = new Reader(body);
+  const reader = new FieldReader(body);
   const protocolVersion = reader.u32();
   const oldestVersion = reader.u32();
   const flags = reader.u32();
@@ -115,7 +116,7 @@ export function emitServerWelcome(welcome: ServerWelcome): Uint8Array {
   const lists = [welcome.addresses, welcome.serverAddresses, welcome.routes, welcome.dns];
   const items = lists.reduce((sum, list) => sum + list.length, 0);
   const message = utf8Prefix(welcome.message, MESSAGE_MAX_LEN);
-  const writer = new Writer(4 + 1 + NONCE_LEN + lists.length + items * 18 + 2 + 8 + 1 + message.length);
+  const writer = new FieldWriter(4 + 1 + NONCE_LEN + lists.length + items * 18 + 2 + 8 + 1 + message.length);
   writer.u32(welcome.protocolVersion);
   writer.u8(welcome.status);
   assert(welcome.nonce.length === NONCE_LEN, "a nonce of the inner protocol has 8 bytes");
@@ -130,7 +131,7 @@ export function emitServerWelcome(welcome: ServerWelcome): Uint8Array {
 
 /** The body of a 0x41 frame. */
 export function parseServerWelcome(body: Uint8Array): ServerWelcome | undefined {
-  const reader = new Reader(body);
+  const reader = new FieldReader(body);
   const protocolVersion = reader.u32();
   const status = reader.u8();
   const nonce = reader.bytes(NONCE_LEN);
@@ -169,7 +170,7 @@ export function parseClose(body: Uint8Array): number | undefined {
   return body.length === 1 ? body[0] : undefined;
 }
 
-function writePrefixes(writer: Writer, list: readonly IpPrefix[]): void {
+function writePrefixes(writer: FieldWriter, list: readonly IpPrefix[]): void {
   assert(list.length <= LIST_MAX, "a list of the inner protocol has at most 255 items");
   writer.u8(list.length);
   for (const { ip, prefixLen } of list) {
@@ -179,7 +180,7 @@ function writePrefixes(writer: Writer, list: readonly IpPrefix[]): void {
   }
 }
 
-function readPrefixes(reader: Reader): IpPrefix[] {
+function readPrefixes(reader: FieldReader): IpPrefix[] {
   const count = reader.u8();
   const list: IpPrefix[] = [];
   for (let i = 0; i < count && !reader.failed; i++) {
@@ -201,99 +202,4 @@ function utf8Prefix(text: string, lenMax: number): Uint8Array {
 /** A peer's text is shown to people: nothing in it may steer a terminal. */
 function printable(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
-}
-
-class Writer {
-  readonly #out: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor(lenMax: number) {
-    this.#out = new Uint8Array(lenMax);
-    this.#view = new DataView(this.#out.buffer);
-  }
-
-  u8(value: number): void {
-    assert(value >= 0 && value <= 0xff, "a u8 of the inner protocol");
-    this.#out[this.#at++] = value;
-  }
-
-  u16(value: number): void {
-    assert(value >= 0 && value <= 0xffff, "a u16 of the inner protocol");
-    this.#view.setUint16(this.#at, value);
-    this.#at += 2;
-  }
-
-  u32(value: number): void {
-    assert(value >= 0 && value <= 0xffffffff, "a u32 of the inner protocol");
-    this.#view.setUint32(this.#at, value);
-    this.#at += 4;
-  }
-
-  /** A number that is exact: at most 2^53. */
-  u64(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, "a u64 of the inner protocol");
-    this.u32(Math.floor(value / 2 ** 32));
-    this.u32(value % 2 ** 32);
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#out.set(bytes, this.#at);
-    this.#at += bytes.length;
-  }
-
-  written(): Uint8Array {
-    return this.#out.subarray(0, this.#at);
-  }
-}
-
-/** Reads zeros past the end and remembers that it did. */
-class Reader {
-  failed = false;
-  readonly #body: Uint8Array;
-  #at = 0;
-
-  constructor(body: Uint8Array) {
-    this.#body = body;
-  }
-
-  u8(): number {
-    if (this.#at >= this.#body.length) {
-      this.failed = true;
-      return 0;
-    }
-    return this.#body[this.#at++];
-  }
-
-  u16(): number {
-    return this.u8() * 256 + this.u8();
-  }
-
-  u32(): number {
-    return this.u16() * 65536 + this.u16();
-  }
-
-  /** What does not fit a number exactly is refused. */
-  u64(): number {
-    const value = this.u32() * 2 ** 32 + this.u32();
-    if (!Number.isSafeInteger(value)) this.failed = true;
-    return value;
-  }
-
-  /** A copy. */
-  bytes(len: number): Uint8Array {
-    if (len > this.#body.length - this.#at) {
-      this.failed = true;
-      this.#at = this.#body.length;
-      return new Uint8Array(len);
-    }
-    const bytes = this.#body.slice(this.#at, this.#at + len);
-    this.#at += len;
-    return bytes;
-  }
-
-  /** Everything was there, and nothing is left. */
-  complete(): boolean {
-    return !this.failed && this.#at === this.#body.length;
-  }
 }
