@@ -1,5 +1,5 @@
-/* The data Worker's loop: 1 datagrams of both sockets · 2 packets of the TUN device · 3 the eventfd · 4 if there was
- * nothing, wait for any of them and read once more. And the table of whose address is whose. */
+/* The data Worker's loop: 1 datagrams of both sockets, records of streams · 2 packets of the TUN device · 3 the eventfd
+ * · 4 if there was nothing, wait for any of them and read once more. And the table of whose address is whose. */
 #include "internal.h"
 
 #include <errno.h>
@@ -235,18 +235,20 @@ static bool read_all(struct i405_io *io) {
   eventfd_t value;
   bool tun_sound = true;
   receive_all(io);
+  shim_streams_read(io);
   if (io->tun_fd >= 0 && io->tun_max > 0) tun_sound = read_tun(io);
   if (io->event_fd >= 0 && eventfd_read(io->event_fd, &value) == 0) io->event = 1;
   return tun_sound;
 }
 
 static void wait_for_any(const struct i405_io *io, bool tun_sound) {
-  struct pollfd fds[4];
+  struct pollfd fds[5];
   nfds_t count = 0;
   for (int i = 0; i < 2; i++) {
     if (io->udp_fd[i] >= 0 && io->rx_max > 0) fds[count++] = (struct pollfd){.fd = io->udp_fd[i], .events = POLLIN};
   }
   if (io->tun_fd >= 0 && io->tun_max > 0 && tun_sound) fds[count++] = (struct pollfd){.fd = io->tun_fd, .events = POLLIN};
+  if (io->epoll_fd >= 0 && io->rx_max > 0) fds[count++] = (struct pollfd){.fd = io->epoll_fd, .events = POLLIN};
   if (io->event_fd >= 0) fds[count++] = (struct pollfd){.fd = io->event_fd, .events = POLLIN};
   double ns = io->timeout_ns < 1e15 ? io->timeout_ns : 1e15;
   struct timespec timeout = {.tv_sec = (time_t)(ns / 1e9)};

@@ -62,7 +62,11 @@ static const int32_t layout[] = {
   FIELD(i405_io, rx_cap), FIELD(i405_io, rx_bufs), FIELD(i405_io, tun_descs), FIELD(i405_io, tun_cap),
   FIELD(i405_io, tun_bufs), FIELD(i405_io, timeout_ns), FIELD(i405_io, rx_count), FIELD(i405_io, tun_count),
   FIELD(i405_io, event), FIELD(i405_io, rx_errors), FIELD(i405_io, now_ns), FIELD(i405_io, tun_dropped),
-  FIELD(i405_io, tun_errors),
+  FIELD(i405_io, tun_errors), FIELD(i405_io, epoll_fd),
+
+  sizeof(struct i405_tcp_state), FIELD(i405_tcp_state, mss), FIELD(i405_tcp_state, timestamps),
+  FIELD(i405_tcp_state, sack), FIELD(i405_tcp_state, rtt_us), FIELD(i405_tcp_state, window),
+  FIELD(i405_tcp_state, retransmits), FIELD(i405_tcp_state, unacked), FIELD(i405_tcp_state, unsent),
 
   sizeof(struct i405_pacer_config), FIELD(i405_pacer_config, poll_mode), FIELD(i405_pacer_config, fifo),
   FIELD(i405_pacer_config, cpu), FIELD(i405_pacer_config, calibrate_ms), FIELD(i405_pacer_config, lead_ns),
@@ -77,7 +81,8 @@ static const int32_t layout[] = {
   FIELD(i405_ring_config, hdr_len), FIELD(i405_ring_config, seq_off), FIELD(i405_ring_config, seq_len),
   FIELD(i405_ring_config, burst), FIELD(i405_ring_config, buf_count), FIELD(i405_ring_config, times_count),
   FIELD(i405_ring_config, trace_count), FIELD(i405_ring_config, count_off), FIELD(i405_ring_config, interval_ns),
-  FIELD(i405_ring_config, wall_base_ns), FIELD(i405_ring_config, time_off), FIELD(i405_ring_config, to),
+  FIELD(i405_ring_config, wall_base_ns), FIELD(i405_ring_config, time_off), FIELD(i405_ring_config, stream),
+  FIELD(i405_ring_config, to),
   FIELD(i405_ring_config, from),
 
   sizeof(struct i405_ring), FIELD(i405_ring, bufs), FIELD(i405_ring, buf_stride), FIELD(i405_ring, buf_count),
@@ -87,7 +92,8 @@ static const int32_t layout[] = {
   FIELD(i405_ring, skipped), FIELD(i405_ring, late), FIELD(i405_ring, send_errors), FIELD(i405_ring, dry),
   FIELD(i405_ring, keyless), FIELD(i405_ring, slot_next), FIELD(i405_ring, slot_next_ns), FIELD(i405_ring, seq_next),
   FIELD(i405_ring, dev_sum_ns), FIELD(i405_ring, dev_sum2), FIELD(i405_ring, dev_max_ns),
-  FIELD(i405_ring, dev_min_ns), FIELD(i405_ring, times_end), FIELD(i405_ring, hist),
+  FIELD(i405_ring, dev_min_ns), FIELD(i405_ring, times_end), FIELD(i405_ring, socket_full),
+  FIELD(i405_ring, short_writes), FIELD(i405_ring, update), FIELD(i405_ring, broken), FIELD(i405_ring, hist),
 
   sizeof(struct i405_trace), FIELD(i405_trace, slot), FIELD(i405_trace, planned_ns), FIELD(i405_trace, actual_ns),
   FIELD(i405_trace, data_records), FIELD(i405_trace, flags),

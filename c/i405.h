@@ -115,11 +115,21 @@ I405_EXPORT int32_t i405_event_signal(int32_t fd);
 #define I405_RX_STRIDE 2048   /* bytes of a receive buffer: the largest datagram read; longer ones are truncated, flagged */
 #define I405_TUN_STRIDE 2048  /* a TUN packet without offloads; MTU <= 2000 */
 
-struct i405_rx {         /* one received datagram */
+/* What a stream has to tell, in bits 4..7 of i405_rx.flags. */
+enum {
+  I405_STREAM_RECORD = 0,    /* a whole TLS record, header included */
+  I405_STREAM_CONNECTED = 1, /* and paused */
+  I405_STREAM_ENDED = 2,     /* by the peer (len 0) or an error (len: errno); nothing more comes */
+  I405_STREAM_ACCEPT = 3,    /* somebody waits at a listening socket */
+  I405_STREAM_MALFORMED = 4, /* what came is no TLS record, or a longer one than I405_RX_STRIDE; nothing more comes */
+};
+#define I405_RX_STREAM 2u
+
+struct i405_rx {         /* one received datagram, or one thing that a stream has to tell */
   uint32_t off;          /* of its bytes; valid until the next i405_io_poll */
   uint32_t len;
-  int32_t peer;          /* from i405_peer_set, or -1 */
-  uint32_t flags;        /* bit 0 truncated; bits 8.. index of the UDP fd it came in on (0 or 1) */
+  int32_t peer;          /* from i405_peer_set, or -1; of a stream: its id */
+  uint32_t flags;        /* bit 0 truncated; bit 1 of a stream; bits 8.. index of the UDP fd it came in on (0 or 1) */
   struct i405_addr from;
   struct i405_addr to;   /* local address (PKTINFO); family 0 if not known */
   double time_ns;        /* when the batch was read */
@@ -148,14 +158,59 @@ struct i405_io {
   double now_ns;         /* after the wait */
   uint32_t tun_dropped;  /* TUN packets longer than I405_TUN_STRIDE or with offloads nobody asked for, summed for ever */
   uint32_t tun_errors;   /* TUN reads that failed other than EAGAIN, summed for ever */
+  /* in */
+  int32_t epoll_fd;      /* of i405_streams_open; -1: no streams */
+  uint32_t pad;
 };
-_Static_assert(sizeof(struct i405_io) == 88, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_io) == 96, "ffi/layout.ts reads this struct by offset");
 
 /* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
 I405_EXPORT int32_t i405_io_poll(uint32_t io);
 
 /* Who a source address belongs to: O(1) table of up to 65,536 entries, one per process. peer < 0 removes. Worker only. */
 I405_EXPORT int32_t i405_peer_set(uint32_t addr, int32_t peer);
+
+/* ---- TCP (tcp.c, stream.c) ----------------------------------------------------------------------------------- */
+
+/* All sockets: non-blocking, TCP_NODELAY, no keep-alive, fixed TTL 64, TOS 0, flow label 0, CUBIC or Reno.
+ * Listens on the address at `addr` (port 0: any; the real one is written back). Returns the fd or -errno. */
+I405_EXPORT int32_t i405_tcp_listen(uint32_t addr);
+/* The next one who waits: the fd, or -EAGAIN. Writes his address and the local one. */
+I405_EXPORT int32_t i405_tcp_accept(int32_t fd, uint32_t from, uint32_t to);
+/* Begins to connect. Returns the fd, to be added in mode CONNECTING. */
+I405_EXPORT int32_t i405_tcp_connect(uint32_t to);
+/* Sends at once (handshakes). Returns how many bytes the kernel took, or -errno. Never on a socket that a ring has. */
+I405_EXPORT int32_t i405_tcp_send(int32_t fd, uint32_t off, uint32_t len);
+
+struct i405_tcp_state {
+  uint32_t mss;         /* payload of a segment with the options that every segment has */
+  uint32_t timestamps;  /* 1: each segment carries them */
+  uint32_t sack;        /* 1: segments carry up to I405_SACK_MAX bytes more of options after a loss */
+  uint32_t rtt_us;
+  uint32_t window;      /* congestion window, segments */
+  uint32_t retransmits; /* segments, so far */
+  uint32_t unacked;     /* bytes, unsent ones included */
+  uint32_t unsent;
+};
+_Static_assert(sizeof(struct i405_tcp_state) == 32, "ffi/layout.ts reads this struct by offset");
+/* What the kernel knows of a connection -> at `out`. */
+I405_EXPORT int32_t i405_tcp_state(int32_t fd, uint32_t out);
+
+/* Opens the one set of streams of the process: the fd for i405_io.epoll_fd. The functions on streams are for one
+ * thread, the one that polls. */
+I405_EXPORT int32_t i405_streams_open(void);
+enum {
+  I405_STREAM_PAUSED = 0,     /* nothing is read */
+  I405_STREAM_STEP = 1,       /* one record is handed out, then paused */
+  I405_STREAM_FLOW = 2,       /* always drained */
+  I405_STREAM_CONNECTING = 3, /* of i405_stream_add only, like the next */
+  I405_STREAM_LISTENING = 4,
+};
+/* Has i405_io_poll tell what comes on fd under `id` (>= 0). -ENOSPC: 4096 are there already. */
+I405_EXPORT int32_t i405_stream_add(int32_t fd, int32_t id, uint32_t mode);
+I405_EXPORT int32_t i405_stream_mode(int32_t fd, uint32_t mode);
+/* The fd stays the caller's to close. */
+I405_EXPORT int32_t i405_stream_remove(int32_t fd);
 
 /* ---- the pacer (pacer.c) ----------------------------------------------------------------------------------- */
 
@@ -207,11 +262,11 @@ struct i405_buf {        /* at bufs + index * buf_stride; 64 bytes, then the byt
 _Static_assert(sizeof(struct i405_buf) == 64, "ffi/layout.ts reads this struct by offset");
 
 struct i405_ring_config {
-  int32_t fd;              /* UDP socket (or one end of a datagram socket pair) */
+  int32_t fd;              /* UDP socket (or one end of a datagram socket pair); -1 of a stream ring */
   uint32_t datagram_len;   /* header + plaintext + 16 */
   uint32_t hdr_len;
   uint32_t seq_off;
-  uint32_t seq_len;        /* 2 (0: TLS over TCP, later) */
+  uint32_t seq_len;        /* 2; 0: a stream ring */
   uint32_t burst;          /* records per slot, sent with one UDP_SEGMENT call when > 1 */
   uint32_t buf_count;      /* plaintext buffers: a power of two */
   uint32_t times_count;    /* slot times: a power of two */
@@ -220,7 +275,7 @@ struct i405_ring_config {
   double interval_ns;      /* mean; for the repeat rule and lead cap */
   double wall_base_ns;     /* added to a slot's planned time for time_off */
   uint32_t time_off;       /* 0: none. As count_off: the planned time of the slot as wall-clock ns */
-  uint32_t pad;
+  uint32_t stream;         /* 1: TLS records of implicit numbers over TCP; fd -1, no addresses, burst 1, no count_off */
   struct i405_addr to;     /* family 0: fd is connected / socket pair: plain send */
   struct i405_addr from;   /* family 0: kernel chooses */
 };
@@ -243,15 +298,19 @@ struct i405_ring {
   double late;             /* sent later than 100 us after their time */
   double send_errors;      /* records the kernel refused (EAGAIN, ENOBUFS, ...): lost */
   double dry;              /* slots that ran by the repeat rule because no time was written */
-  double keyless;          /* slots not sent for want of keys; a correct program keeps this 0 */
+  double keyless;          /* slots not sent for want of keys (a stream ring's: of a connection); else a correct program keeps this 0 */
   double slot_next;        /* number of the next slot to be frozen */
   double slot_next_ns;     /* its time */
   double seq_next;         /* sequence number that the next record gets, in the current key set */
   double dev_sum_ns, dev_sum2, dev_max_ns, dev_min_ns; /* of actual - planned, over sent slots */
   double times_end;        /* slots with written times: i405_ring_times adds to it */
+  double socket_full;      /* slots of a stream ring not sent: the kernel had not sent all before, or had no room */
+  double short_writes;     /* records that the kernel did not take whole: their rest went before anything else */
+  uint32_t update;         /* stream ring: plaintext_len bytes, the KeyUpdate, written by TypeScript before the start */
+  uint32_t broken;         /* stream ring: links that a send has found broken */
   uint32_t hist[I405_HIST_BUCKETS]; /* of |deviation|, log-linear: i405_hist_bucket */
 };
-_Static_assert(sizeof(struct i405_ring) == 48 + 16 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_ring) == 48 + 19 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
 
 /* Bucket b < 8 counts deviations of b ns; from there 8 buckets an octave: bucket 8 + 8 * (e - 3) + m counts
  * 2^(e-3) * (8 + m) ns and up. The last, 255, also counts everything beyond it (from 16 s). */
@@ -268,11 +327,11 @@ struct i405_trace {       /* one per slot, index = slot % trace_count */
   double planned_ns;
   double actual_ns;       /* call time of the send; 0 when skipped */
   uint32_t data_records;  /* how many of the burst carried a buffer */
-  uint32_t flags;         /* 1 skipped, 2 late, 4 dry, 8 send error */
+  uint32_t flags;         /* 1 skipped, 2 late, 4 dry, 8 send error, 16 (and 1) socket full */
 };
 _Static_assert(sizeof(struct i405_trace) == 32, "ffi/layout.ts reads this struct by offset");
 
-/* The invariants: slots * burst = records + send_errors + (skipped + keyless) * burst.
+/* The invariants: slots * burst = records + send_errors + (skipped + keyless + socket_full) * burst.
  * Repeat rule: a slot without a written time comes P * interval_ns after slot - P, P = the slots of one second (at
  * most times_count, and no more than there have been).
  * Makes a ring with all that it needs; returns its offset or -errno. */
@@ -290,6 +349,14 @@ I405_EXPORT int32_t i405_ring_keys(uint32_t ring, int32_t key, uint32_t hdr, dou
                                    double first_count);
 /* Where records go from the next slot to be frozen on. Never waits. */
 I405_EXPORT int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
+/* Stream rings: instead of keys and dest. From the next slot on: connection `fd` under `key`, header template at `hdr`
+ * (copied), numbers from 0. fd -1 (key 0, hdr 0): no connection; slots are `keyless` until the next one. A link that the
+ * pacer has not reached is replaced: then 1 is returned, and its key may be freed at once; else 0. `switches` counts
+ * each link and each update that the pacer has reached: keys before may be freed then. */
+I405_EXPORT int32_t i405_ring_link(uint32_t ring, int32_t fd, int32_t key, uint32_t hdr);
+/* The record with this number (or the next, if it is gone by) carries the `update` plaintext, no buffer, and is the last
+ * under its key: then `key`, numbers from 0. RFC 8446 section 4.6.3. -EBUSY while a link or an update waits. */
+I405_EXPORT int32_t i405_ring_update(uint32_t ring, int32_t key, double number);
 /* Hands the ring to the pacer: -EINVAL without a slot time, -ESRCH without a pacer. Waits at most 10 ms or so. */
 I405_EXPORT int32_t i405_ring_start(uint32_t ring);
 /* Takes it out of the pacer; returns when the pacer no longer touches it (bounded wait), then frees it. */
@@ -328,6 +395,7 @@ enum {
   I405_FAULT_SHORTEN = 3, /* records of a slot with data are one byte shorter */
   I405_FAULT_SKIP = 4,    /* a slot with data is not sent */
   I405_FAULT_EPOCH = 5,   /* a record with data has another epoch in its header */
+  I405_FAULT_ROOM = 6,    /* no fault that shows: a stream ring does not ask whether there is room for a record */
 };
 I405_EXPORT int32_t i405_fault(int32_t kind);
 #endif

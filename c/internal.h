@@ -76,6 +76,14 @@ void shim_addr_of(const struct sockaddr_storage *from, struct i405_addr *out);
 size_t shim_pktinfo(const struct i405_addr *from, void *control);
 #define SHIM_CONTROL_LEN 128
 
+/* ---- tcp.c, stream.c ---- */
+
+/* Whether a record of `len` bytes would leave at once, as far as the socket tells: all before has been sent, and the
+ * kernel has room for all of it. Knows nothing but the socket. No lock, no allocation. */
+bool shim_tcp_room(int fd, uint32_t len);
+/* The streams' part of a poll: fills in descriptors behind those that are there. */
+void shim_streams_read(struct i405_io *io);
+
 /* ---- ring.c ---- */
 
 bool shim_fd_in_ring(int32_t fd);

@@ -24,8 +24,7 @@ void ring_unlock(void) { pthread_mutex_unlock(&rings.lock); }
 
 static bool power_of_two(uint32_t n, uint32_t max) { return n > 0 && n <= max && (n & (n - 1)) == 0; }
 
-/* The ring whose shared struct lies at off, or NULL. Lock held. */
-static struct ring *ring_find(uint32_t off) {
+struct ring *ring_find(uint32_t off) {
   if (shim_check(off, sizeof(struct i405_ring) + TRAILER_LEN, 64) != 0) return NULL;
   uint32_t index;
   memcpy(&index, (uint8_t *)shim_at(off) + sizeof(struct i405_ring), sizeof index);
@@ -44,7 +43,10 @@ static bool stamps_sound(const struct i405_ring_config *config) {
 }
 
 static bool config_sound(const struct i405_ring_config *config) {
-  return config->fd >= 0 && config->datagram_len <= DATAGRAM_MAX && config->hdr_len > 0 && config->hdr_len <= HDR_MAX &&
+  bool stream = config->stream == 1;
+  if (!stream && config->fd < 0) return false;
+  if (stream && (config->fd != -1 || config->seq_len != 0 || config->burst != 1 || config->count_off != 0)) return false;
+  return config->stream <= 1 && config->datagram_len <= DATAGRAM_MAX && config->hdr_len > 0 && config->hdr_len <= HDR_MAX &&
     config->datagram_len > config->hdr_len + 16 && config->seq_len <= 2 &&
     config->seq_off <= config->hdr_len && config->seq_off + config->seq_len <= config->hdr_len &&
     config->burst > 0 && config->burst <= BURST_MAX && config->burst * config->datagram_len <= BURST_LEN_MAX &&
@@ -70,7 +72,7 @@ struct block {
 };
 struct blocks {
   uint32_t plain, sealed, history;
-  struct block list[7];
+  struct block list[8];
   uint32_t count;
 };
 
@@ -82,6 +84,7 @@ static void list_blocks(struct ring *ring, struct blocks *blocks) {
     {&shared->times, config->times_count * (uint32_t)sizeof(double)},
     {&shared->trace, config->trace_count * (uint32_t)sizeof(struct i405_trace)},
     {&shared->chaff, ring->plaintext_len},
+    {&shared->update, config->stream ? ring->plaintext_len : 0},
     {&blocks->plain, ring->plaintext_len},
     {&blocks->sealed, config->burst * config->datagram_len},
     {&blocks->history, ring->history_count * (uint32_t)sizeof(double)},
@@ -102,6 +105,7 @@ static void free_blocks(struct ring *ring) {
   ring->shared->times = ring->times == NULL ? 0 : (uint32_t)((const uint8_t *)ring->times - shim_arena.base);
   ring->shared->trace = ring->trace == NULL ? 0 : (uint32_t)((uint8_t *)ring->trace - shim_arena.base);
   ring->shared->chaff = ring->chaff == NULL ? 0 : (uint32_t)(ring->chaff - shim_arena.base);
+  ring->shared->update = ring->update == NULL ? 0 : (uint32_t)(ring->update - shim_arena.base);
   for (uint32_t i = 0; i < blocks.count; i++) {
     if (*blocks.list[i].off != 0) i405_free(*blocks.list[i].off, blocks.list[i].len);
   }
@@ -123,6 +127,7 @@ static bool alloc_blocks(struct ring *ring) {
   ring->times = pointer_or_null(ring->shared->times);
   ring->trace = pointer_or_null(ring->shared->trace);
   ring->chaff = pointer_or_null(ring->shared->chaff);
+  ring->update = pointer_or_null(ring->shared->update);
   ring->plain = pointer_or_null(blocks.plain);
   ring->sealed = pointer_or_null(blocks.sealed);
   ring->history = pointer_or_null(blocks.history);
@@ -167,7 +172,8 @@ int32_t i405_ring_new(uint32_t config_off) {
   ring->off = i405_alloc(sizeof(struct i405_ring) + TRAILER_LEN);
   ring->shared = pointer_or_null(ring->off);
   result = -EINVAL;
-  if (!dest_make(&ring->dest, config.fd, &config.to, &config.from)) goto cleanup;
+  ring->link.fd = -1;
+  if (config.stream == 0 && !dest_make(&ring->dest, config.fd, &config.to, &config.from)) goto cleanup;
   atomic_init(&ring->fd_now, config.fd);
   result = -ENOMEM;
   if (ring->shared == NULL || !alloc_blocks(ring)) goto cleanup;
@@ -215,7 +221,7 @@ int32_t i405_ring_keys(uint32_t off, int32_t key, uint32_t hdr, double first_slo
   ring_lock();
   struct ring *ring = ring_find(off);
   bool sound = isfinite(first_slot) && first_seq >= 0 && first_seq < SEQ_MAX && first_count < SEQ_MAX;
-  int result = ring == NULL || !sound ? -EINVAL : 0;
+  int result = ring == NULL || ring->config.stream != 0 || !sound ? -EINVAL : 0;
   if (result == 0) result = shim_check(hdr, ring->config.hdr_len, 1);
   if (result == 0 && atomic_load(&ring->keys_box) != BOX_EMPTY) result = -EBUSY;
   if (result != 0) goto cleanup;
@@ -236,15 +242,6 @@ cleanup:
   return result;
 }
 
-/* Takes the box for writing; the pacer holds it only for the time of a small copy. */
-static void box_claim(atomic_int *box) {
-  for (;;) {
-    int state = atomic_load(box);
-    if (state == BOX_TAKING) continue;
-    if (atomic_compare_exchange_weak(box, &state, BOX_WRITING)) return;
-  }
-}
-
 int32_t i405_ring_dest(uint32_t off, int32_t fd, uint32_t to, uint32_t from) {
   int result = shim_check(to, sizeof(struct i405_addr), 4);
   if (result == 0 && from != 0) result = shim_check(from, sizeof(struct i405_addr), 4);
@@ -253,7 +250,7 @@ int32_t i405_ring_dest(uint32_t off, int32_t fd, uint32_t to, uint32_t from) {
   if (!dest_make(&dest, fd, shim_at(to), from == 0 ? NULL : shim_at(from))) return -EINVAL;
   ring_lock();
   struct ring *ring = ring_find(off);
-  if (ring == NULL) {
+  if (ring == NULL || ring->config.stream != 0) {
     result = -EINVAL;
   } else {
     box_claim(&ring->dest_box);
@@ -287,6 +284,8 @@ int32_t i405_ring_free(uint32_t off) {
     }
     shim_key_release(ring->keys.key);
     if (atomic_load(&ring->keys_box) == BOX_FULL) shim_key_release(ring->keys_next.key);
+    shim_key_release(ring->link.key);
+    if (atomic_load(&ring->link_box) == BOX_FULL) shim_key_release(ring->link_next.key);
     free_blocks(ring);
     shim_secret_free(ring);
   }
@@ -300,7 +299,8 @@ bool shim_fd_in_ring(int32_t fd) {
   for (uint32_t index = 0; index < RING_MAX && !found; index++) {
     struct ring *ring = rings.table[index];
     if (ring == NULL) continue;
-    bool coming = atomic_load(&ring->dest_box) != BOX_EMPTY && ring->dest_next.fd == fd;
+    bool coming = (atomic_load(&ring->dest_box) != BOX_EMPTY && ring->dest_next.fd == fd) ||
+      (atomic_load(&ring->link_box) != BOX_EMPTY && ring->link_next.fd == fd);
     found = coming || atomic_load(&ring->fd_now) == fd;
   }
   ring_unlock();

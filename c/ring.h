@@ -9,6 +9,7 @@
 #define RING_MAX 4096
 #define HDR_MAX 32u
 #define BURST_MAX 64u /* UDP_SEGMENT's bound */
+enum { TRACE_SKIPPED = 1, TRACE_LATE = 2, TRACE_DRY = 4, TRACE_SEND_ERROR = 8, TRACE_SOCKET_FULL = 16 };
 
 /* Where records go, ready for sendmsg. */
 struct dest {
@@ -29,6 +30,15 @@ struct keyset {
   uint8_t hdr[HDR_MAX];
 };
 
+/* A connection of a stream ring, or (is_update) another key upon the one that is there. */
+struct link {
+  struct shim_key *key;
+  int32_t fd; /* -1: none */
+  bool is_update;
+  double number; /* of the record that carries the KeyUpdate, or the first after it */
+  uint8_t hdr[HDR_MAX];
+};
+
 struct ring {
   uint32_t off; /* of `shared` */
   struct i405_ring *shared;
@@ -39,19 +49,24 @@ struct ring {
   const double *times;
   struct i405_trace *trace;
   const uint8_t *chaff;
+  const uint8_t *update; /* of a stream ring */
   /* own memory */
   uint8_t *plain;   /* plaintext_len */
   uint8_t *sealed;  /* burst * datagram_len */
   double *history;  /* planned times of the last history_count slots */
   uint32_t history_count;
   /* letter boxes */
-  atomic_int keys_box, dest_box;
+  atomic_int keys_box, dest_box, link_box;
   struct keyset keys_next;
   struct dest dest_next;
-  atomic_int fd_now; /* what `dest` holds, for i405_close */
+  struct link link_next;
+  atomic_int fd_now; /* what `dest` or `link` holds, for i405_close */
   /* pacer's */
   struct keyset keys;
   struct dest dest;
+  struct link link;
+  bool link_broken;  /* a send has failed for good */
+  uint32_t rest_len; /* of the record in `sealed`: what the kernel has not taken */
   uint64_t seq;
   uint64_t count; /* of count_off: what the next record gets */
   uint64_t slot; /* next to be frozen */
@@ -64,6 +79,7 @@ struct ring {
   uint32_t data_records;
   uint32_t flags;
   bool keyless;
+  bool socket_full;
   /* normal threads' */
   bool started;
 };
@@ -77,6 +93,15 @@ void ring_freeze(struct ring *ring);
 void ring_send(struct ring *ring);
 void ring_advance(struct ring *ring);
 int32_t ring_fault_delay(const struct ring *ring); /* ns; 0 but in test builds */
+bool ring_fault_room(void);                        /* false but in test builds */
+
+/* slot.c, for link.c: takes a plaintext or chaff and seals it; seals ring->plain */
+void ring_freeze_record(struct ring *ring, uint8_t *record, struct shim_key *key, const uint8_t *hdr);
+void ring_seal_record(struct ring *ring, uint8_t *record, struct shim_key *key, const uint8_t *hdr);
+
+/* link.c; pacer thread only. Each stands for slot.c's work of the same name in a stream ring. */
+void link_freeze(struct ring *ring);
+uint32_t link_send(struct ring *ring); /* 1 if the slot's record is the kernel's, or will be */
 
 /* pacer.c; normal threads; one at a time, ring.c's lock held. Wait a bounded time. */
 int pacer_add(struct ring *ring);    /* -ESRCH: no pacer; -ETIMEDOUT */
@@ -85,6 +110,16 @@ int pacer_remove(struct ring *ring); /* 0 also when there is no pacer */
 /* ring.c */
 void ring_lock(void);
 void ring_unlock(void);
+struct ring *ring_find(uint32_t off); /* whose shared struct lies there, or NULL; lock held */
+
+/* Takes a box for writing, and tells what state it was in; the pacer holds it only for the time of a small copy. */
+static inline int box_claim(atomic_int *box) {
+  for (;;) {
+    int state = atomic_load(box);
+    if (state == BOX_TAKING) continue;
+    if (atomic_compare_exchange_weak(box, &state, BOX_WRITING)) return state;
+  }
+}
 
 /* Plain stores that another thread may read at any moment. */
 static inline void put_f64(double *at, double value) { __atomic_store(at, &value, __ATOMIC_RELAXED); }

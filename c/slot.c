@@ -13,7 +13,6 @@
 #define UDP_SEGMENT 103
 #endif
 #define LATE_NS 100000.0
-enum { TRACE_SKIPPED = 1, TRACE_LATE = 2, TRACE_DRY = 4, TRACE_SEND_ERROR = 8 };
 
 #ifdef I405_FAULTS
 static atomic_int fault_kind;
@@ -25,7 +24,9 @@ static bool fault(const struct ring *ring, int kind) {
   return ring->data_records > 0 && atomic_load(&fault_kind) == kind;
 }
 int32_t ring_fault_delay(const struct ring *ring) { return fault(ring, I405_FAULT_DELAY) ? 50000 : 0; }
+bool ring_fault_room(void) { return atomic_load(&fault_kind) == I405_FAULT_ROOM; }
 #else
+bool ring_fault_room(void) { return false; }
 int32_t ring_fault_delay(const struct ring *ring) {
   (void)ring;
   return 0;
@@ -163,9 +164,9 @@ static bool all_raw(struct ring *ring) {
   return ring->config.burst <= ring->config.buf_count;
 }
 
-static void seal_record(struct ring *ring, uint8_t *record) {
+void ring_seal_record(struct ring *ring, uint8_t *record, struct shim_key *key, const uint8_t *hdr) {
   uint32_t hdr_len = ring->config.hdr_len, seq_len = ring->config.seq_len;
-  memcpy(record, ring->keys.hdr, hdr_len);
+  memcpy(record, hdr, hdr_len);
   for (uint32_t i = 0; i < seq_len; i++) {
     record[ring->config.seq_off + i] = (uint8_t)(ring->seq >> (8 * (seq_len - 1 - i)));
   }
@@ -180,7 +181,7 @@ static void seal_record(struct ring *ring, uint8_t *record) {
   };
   /* The number is used up whatever comes of it: none is ever used twice. */
   ring->seq++;
-  if (shim_seal(ring->keys.key, &job) != 0) ring->flags |= TRACE_SEND_ERROR;
+  if (shim_seal(key, &job) != 0) ring->flags |= TRACE_SEND_ERROR;
 }
 
 static void put_u64(uint8_t *at, uint64_t value) {
@@ -197,7 +198,7 @@ static uint64_t stamp(struct ring *ring) {
   return ring->count++;
 }
 
-static void freeze_record(struct ring *ring, uint8_t *record) {
+void ring_freeze_record(struct ring *ring, uint8_t *record, struct shim_key *key, const uint8_t *hdr) {
   struct i405_buf *buf = buffer_of(ring, ring->taken);
   const uint8_t *bytes = (const uint8_t *)(buf + 1);
   int32_t ready = I405_READY;
@@ -206,7 +207,7 @@ static void freeze_record(struct ring *ring, uint8_t *record) {
   copy_selected(ring->plain, bytes, ring->chaff, ring->plaintext_len, took && !raw);
   bool counted = ring->config.count_off != 0 && (!took || buf->kind == I405_KIND_COUNTED);
   uint64_t count = counted ? stamp(ring) : 0;
-  if (ring->keys.key != NULL) seal_record(ring, record);
+  if (key != NULL) ring_seal_record(ring, record, key, hdr);
   if (raw) memcpy(record, bytes, ring->config.datagram_len);
   if (!took) return;
   ring->taken++;
@@ -216,17 +217,23 @@ static void freeze_record(struct ring *ring, uint8_t *record) {
   put_u32(&ring->shared->taken, ring->taken);
 }
 
-void ring_freeze(struct ring *ring) {
-  int64_t before = shim_now();
+static void freeze_datagrams(struct ring *ring) {
   adopt_keys(ring);
   adopt_dest(ring);
+  ring->keyless = ring->keys.key == NULL && !all_raw(ring);
+  for (uint32_t i = 0; i < ring->config.burst && !ring->keyless; i++) {
+    ring_freeze_record(ring, ring->sealed + (uint64_t)i * ring->config.datagram_len, ring->keys.key, ring->keys.hdr);
+  }
+}
+
+void ring_freeze(struct ring *ring) {
+  int64_t before = shim_now();
   ring->data_records = 0;
   ring->flags = ring->time_dry ? TRACE_DRY : 0;
-  ring->keyless = ring->keys.key == NULL && !all_raw(ring);
-  if (ring->keyless) return;
-  for (uint32_t i = 0; i < ring->config.burst; i++) {
-    freeze_record(ring, ring->sealed + (uint64_t)i * ring->config.datagram_len);
-  }
+  ring->socket_full = false;
+  if (ring->config.stream != 0) link_freeze(ring);
+  else freeze_datagrams(ring);
+  if (ring->keyless || ring->socket_full) return;
   put_f64(&ring->shared->seq_next, (double)ring->seq);
   double took = (double)(shim_now() - before);
   double bound = 0.2 * ring->config.interval_ns; /* one stall of the machine is no measure */
@@ -306,6 +313,7 @@ static uint32_t send_singly(struct ring *ring) {
 }
 
 static uint32_t send_records(struct ring *ring) {
+  if (ring->config.stream != 0) return link_send(ring);
 #ifdef I405_FAULTS
   if (fault(ring, I405_FAULT_SKIP)) return 0;
   if (fault(ring, I405_FAULT_EPOCH)) ring->sealed[0] ^= 1;
@@ -322,9 +330,10 @@ static uint32_t send_records(struct ring *ring) {
 
 void ring_send(struct ring *ring) {
   struct i405_ring *shared = ring->shared;
-  if (ring->keyless) {
-    add(&shared->keyless, 1);
-    trace_slot(ring, 0, ring->flags | TRACE_SKIPPED);
+  if (ring->keyless || ring->socket_full) {
+    if (ring->socket_full) link_send(ring);
+    add(ring->keyless ? &shared->keyless : &shared->socket_full, 1);
+    trace_slot(ring, 0, ring->flags | TRACE_SKIPPED | (ring->socket_full ? TRACE_SOCKET_FULL : 0));
     count_slot(ring);
     return;
   }

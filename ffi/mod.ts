@@ -18,6 +18,7 @@ import { INTERFACE_NAME_CAP, type Observer, openObserver } from "./observer.ts";
 import { openPacer, type ShimPacer } from "./pacer.ts";
 import { openPacketIo, type PacketIoConfig, type ShimPacketIo } from "./packet_io.ts";
 import { openProtection } from "./protection.ts";
+import { openStreamIo, type ShimStreamIo } from "./stream_io.ts";
 import { SYMBOLS, type Symbols } from "./symbols.ts";
 
 export { errnoName, ShimError } from "./errors.ts";
@@ -27,6 +28,7 @@ export { readAddress, writeAddress } from "./memory.ts";
 export { type Observer, seenLen } from "./observer.ts";
 export type { PacerConfig, PacerState, ShimPacer } from "./pacer.ts";
 export type { PacketIoConfig, ShimPacketIo } from "./packet_io.ts";
+export type { ShimStreamIo } from "./stream_io.ts";
 
 const PATH_CAP = 4096;
 const FILE_CAP = 2 ** 16;
@@ -43,6 +45,10 @@ export interface Shim {
   readonly protection: RecordProtection;
   readonly pacer: ShimPacer;
   newIo(config: PacketIoConfig): ShimPacketIo;
+  /** The process's set of TCP connections, for the one thread that polls them. */
+  streams(): ShimStreamIo;
+  /** A listening TCP socket; port 0 takes any. `address` is the one really bound. */
+  tcpListen(address: EndpointAddress): { readonly fd: number; readonly address: EndpointAddress };
   /** A bound, unconnected, non-blocking UDP socket; port 0 takes any. `address` is the one really bound. */
   udpOpen(address: EndpointAddress): { readonly fd: number; readonly address: EndpointAddress };
   /** Opens or attaches to a TUN device; the kernel completes a `name` like "i405%d". */
@@ -88,6 +94,7 @@ export function shimOf(symbols: Symbols, memory: Memory): Shim {
     protection: openProtection(symbols),
     pacer: openPacer(symbols, memory),
     newIo: (config) => openPacketIo(symbols, memory, config),
+    streams: () => openStreamIo(symbols, memory),
     ...openFiles(symbols, memory),
     ...openHost(symbols, memory),
     observeOpen: (interfaceName) => openObserver(symbols, memory, interfaceName),
@@ -110,6 +117,12 @@ function openFiles(symbols: Symbols, memory: Memory) {
       withBlock(memory, ADDR.size, (at) => {
         writeAddress(memory, at, address);
         const fd = checked("open a UDP socket", symbols.i405_udp_open(at, 0));
+        return { fd, address: readAddress(memory, at)! };
+      }),
+    tcpListen: (address: EndpointAddress) =>
+      withBlock(memory, ADDR.size, (at) => {
+        writeAddress(memory, at, address);
+        const fd = checked("listen for TCP", symbols.i405_tcp_listen(at));
         return { fd, address: readAddress(memory, at)! };
       }),
     tunOpen: (name: string, options: { readonly persist?: boolean } = {}) =>

@@ -1,6 +1,13 @@
-/** Pacer over the shim's pacer thread. */
+/** StreamPacer over the shim's pacer thread. */
 
-import type { EndpointAddress, Memory, Numbering, Pacer, PollMode, RingConfig } from "../src/ports/mod.ts";
+import type {
+  EndpointAddress,
+  Memory,
+  Numbering,
+  PollMode,
+  RingConfig,
+  StreamPacer,
+} from "../src/ports/mod.ts";
 import { ADDR, PACER_CONFIG, PACER_FLAG, PACER_STATE, POLL_MODE, RING_CONFIG } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import { writeAddress } from "./memory.ts";
@@ -37,7 +44,7 @@ export interface PacerState {
   readonly stalls: number;
 }
 
-export interface ShimPacer extends Pacer {
+export interface ShimPacer extends StreamPacer {
   /** Starts the process's one pacer thread; returns after calibration. Throws ShimError (EALREADY: it runs). */
   start(config: PacerConfig): void;
   /** Rings stay and can be freed afterwards. Throws ShimError (ESRCH: it does not run). */
@@ -62,6 +69,7 @@ function writeRingConfig(memory: Memory, at: number, config: RingConfig): void {
   u32[(at + RING_CONFIG.bufCount) >>> 2] = config.bufCount;
   u32[(at + RING_CONFIG.timesCount) >>> 2] = config.timesCount;
   u32[(at + RING_CONFIG.traceCount) >>> 2] = config.traceCount;
+  u32[(at + RING_CONFIG.stream) >>> 2] = config.stream === true ? 1 : 0;
   f64[(at + RING_CONFIG.intervalNs) >>> 3] = config.intervalNs;
   u32[(at + RING_CONFIG.countOff) >>> 2] = config.stamps?.countOff ?? 0;
   u32[(at + RING_CONFIG.timeOff) >>> 2] = config.stamps?.timeOff ?? 0;
@@ -145,6 +153,12 @@ export function openPacer(symbols: Symbols, memory: Memory): ShimPacer {
     },
     ringFree(ring: number): void {
       checked("free a ring", symbols.i405_ring_free(ring));
+    },
+    ringLink(ring: number, fd: number, key: number, hdr: number): boolean {
+      return checked("link a ring to a connection", symbols.i405_ring_link(ring, fd, key, hdr)) === 1;
+    },
+    ringUpdate(ring: number, key: number, number: number): void {
+      checked(`update to key ${key} at record ${number}`, symbols.i405_ring_update(ring, key, number));
     },
     start(pacerConfig: PacerConfig): void {
       writePacerConfig(memory, config, pacerConfig);

@@ -11,6 +11,8 @@ export interface PacketIoConfig {
   readonly udpFds: readonly number[];
   readonly tunFd?: number;
   readonly eventFd?: number;
+  /** Of Shim.streams(): polls its connections as well. */
+  readonly epollFd?: number;
   readonly rxCap: number;
   readonly tunCap: number;
 }
@@ -38,6 +40,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
   i32[(io + IO.udpFd1) >>> 2] = config.udpFds[1] ?? -1;
   i32[(io + IO.tunFd) >>> 2] = config.tunFd ?? -1;
   i32[(io + IO.eventFd) >>> 2] = config.eventFd ?? -1;
+  i32[(io + IO.epollFd) >>> 2] = config.epollFd ?? -1;
   u32[(io + IO.rxMax) >>> 2] = config.rxCap;
   u32[(io + IO.tunMax) >>> 2] = config.tunCap;
   u32[(io + IO.rxDescs) >>> 2] = rxDescs;

@@ -51,6 +51,24 @@ export const SYMBOLS = {
   i405_io_poll: { parameters: ["u32"], result: "i32" },
   // int32_t i405_peer_set(uint32_t addr, int32_t peer);
   i405_peer_set: { parameters: ["u32", "i32"], result: "i32" },
+  // int32_t i405_tcp_listen(uint32_t addr);
+  i405_tcp_listen: { parameters: ["u32"], result: "i32" },
+  // int32_t i405_tcp_accept(int32_t fd, uint32_t from, uint32_t to);
+  i405_tcp_accept: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  // int32_t i405_tcp_connect(uint32_t to);
+  i405_tcp_connect: { parameters: ["u32"], result: "i32" },
+  // int32_t i405_tcp_send(int32_t fd, uint32_t off, uint32_t len);
+  i405_tcp_send: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  // int32_t i405_tcp_state(int32_t fd, uint32_t out);
+  i405_tcp_state: { parameters: ["i32", "u32"], result: "i32" },
+  // int32_t i405_streams_open(void);
+  i405_streams_open: { parameters: [], result: "i32" },
+  // int32_t i405_stream_add(int32_t fd, int32_t id, uint32_t mode);
+  i405_stream_add: { parameters: ["i32", "i32", "u32"], result: "i32" },
+  // int32_t i405_stream_mode(int32_t fd, uint32_t mode);
+  i405_stream_mode: { parameters: ["i32", "u32"], result: "i32" },
+  // int32_t i405_stream_remove(int32_t fd);
+  i405_stream_remove: { parameters: ["i32"], result: "i32" },
 
   // int32_t i405_pacer_start(uint32_t config);
   i405_pacer_start: { parameters: ["u32"], result: "i32" },
@@ -65,6 +83,10 @@ export const SYMBOLS = {
   i405_ring_keys: { parameters: ["u32", "i32", "u32", "f64", "f64", "f64"], result: "i32" },
   // int32_t i405_ring_dest(uint32_t ring, int32_t fd, uint32_t to, uint32_t from);
   i405_ring_dest: { parameters: ["u32", "i32", "u32", "u32"], result: "i32" },
+  // int32_t i405_ring_link(uint32_t ring, int32_t fd, int32_t key, uint32_t hdr);
+  i405_ring_link: { parameters: ["u32", "i32", "i32", "u32"], result: "i32" },
+  // int32_t i405_ring_update(uint32_t ring, int32_t key, double number);
+  i405_ring_update: { parameters: ["u32", "i32", "f64"], result: "i32" },
   // int32_t i405_ring_start(uint32_t ring);
   i405_ring_start: { parameters: ["u32"], result: "i32" },
   // int32_t i405_ring_free(uint32_t ring);

@@ -25,8 +25,14 @@ export const RX_STRIDE = 2048;
 export const TUN_STRIDE = 2048;
 export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;
 
+/** In RX.flags of what a stream has to tell: this bit, and from bit 4 on a STREAM_EVENT. */
+export const RX_STREAM = 2;
+export const STREAM_EVENT = { record: 0, connected: 1, ended: 2, accept: 3, malformed: 4 } as const;
+export const STREAM_MODE = { paused: 0, step: 1, flow: 2, connecting: 3, listening: 4 } as const;
+export type StreamMode = keyof typeof STREAM_MODE;
+
 export const IO = {
-  size: 88,
+  size: 96,
   udpFd0: 0,
   udpFd1: 4,
   tunFd: 8,
@@ -47,6 +53,19 @@ export const IO = {
   nowNs: 72,
   tunDropped: 80,
   tunErrors: 84,
+  epollFd: 88,
+} as const;
+
+export const TCP_STATE = {
+  size: 32,
+  mss: 0,
+  timestamps: 4,
+  sack: 8,
+  rttUs: 12,
+  window: 16,
+  retransmits: 20,
+  unacked: 24,
+  unsent: 28,
 } as const;
 
 export const POLL_MODE = { sleepy: 0, hybrid: 1, spinny: 2 } as const;
@@ -96,13 +115,14 @@ export const RING_CONFIG = {
   intervalNs: 40,
   wallBaseNs: 48,
   timeOff: 56,
+  stream: 60,
   to: 64,
   from: 88,
 } as const;
 
 export const HIST_BUCKETS = 256;
 export const RING = {
-  size: 48 + 16 * 8 + 4 * HIST_BUCKETS,
+  size: 48 + 19 * 8 + 4 * HIST_BUCKETS,
   bufs: 0,
   bufStride: 4,
   bufCount: 8,
@@ -131,10 +151,14 @@ export const RING = {
   devMaxNs: 152,
   devMinNs: 160,
   timesEnd: 168,
-  hist: 176,
+  socketFull: 176,
+  shortWrites: 184,
+  update: 192,
+  broken: 196,
+  hist: 200,
 } as const;
 
 export const TRACE = { size: 32, slot: 0, plannedNs: 8, actualNs: 16, dataRecords: 24, flags: 28 } as const;
-export const TRACE_FLAG = { skipped: 1, late: 2, dry: 4, sendError: 8 } as const;
+export const TRACE_FLAG = { skipped: 1, late: 2, dry: 4, sendError: 8, socketFull: 16 } as const;
 
 export const SEEN = { size: 80, timeNs: 0, len: 8, direction: 12, head: 16, headLen: 64 } as const;

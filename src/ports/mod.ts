@@ -1,6 +1,8 @@
 /** The outside world as interfaces. The core takes these, never a socket, a clock or a random source of its own;
  * `ffi/` implements them over the shim, `src/record/plain_protection.ts` and the simulator in TypeScript. */
 
+import type { StreamMode } from "./layout.ts";
+
 export * from "./layout.ts";
 export * from "./streams.ts";
 
@@ -54,6 +56,8 @@ export interface RingConfig {
   readonly intervalNs: number;
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
+  /** One TLS record of implicit number a slot over TCP: `fd` is -1, `to` without bytes, `seqLen` 0, `burst` 1. */
+  readonly stream?: boolean;
   readonly stamps?: Stamps;
 }
 
@@ -94,6 +98,44 @@ export interface Pacer {
   ringDest(ring: number, fd: number, to: EndpointAddress, from?: EndpointAddress): void;
   ringStart(ring: number): void;
   ringFree(ring: number): void;
+}
+
+/** A pacer that has stream rings too. */
+export interface StreamPacer extends Pacer {
+  /** From the next slot on: connection `fd` under `key`, header template at `hdr`, numbers from 0; `fd` -1
+   * takes the connection away. True if that replaced a link that the pacer never reached: its key may be freed. */
+  ringLink(ring: number, fd: number, key: number, hdr: number): boolean;
+  /** Record `number`, or the next one if that is gone by, carries the ring's KeyUpdate; then `key`. */
+  ringUpdate(ring: number, key: number, number: number): void;
+}
+
+/** What the kernel knows of a TCP connection: TCP_STATE as numbers. */
+export interface TcpState {
+  /** Bytes of a segment's payload. */
+  readonly mss: number;
+  readonly hasTimestamps: boolean;
+  readonly hasSack: boolean;
+  readonly rttNs: number;
+  readonly retransmits: number;
+}
+
+/** TCP connections of the data Worker. What comes is told by PacketIo.poll() as RX with RX_STREAM. A connection is known
+ * by its fd; its id is what RX.peer tells. */
+export interface StreamIo {
+  /** Begins to connect; add it in mode "connecting". A negative errno if that fails at once. */
+  connect(to: EndpointAddress): number;
+  /** The next connection that waits at `listener`, to be added; undefined when there is none. */
+  accept(listener: number): { readonly fd: number; readonly from: EndpointAddress } | undefined;
+  /** False: too many connections, or no memory for one more. */
+  add(fd: number, id: number, mode: StreamMode): boolean;
+  mode(fd: number, mode: StreamMode): void;
+  remove(fd: number): void;
+  /** Sends handshake bytes at once; false if the kernel did not take them all. */
+  send(fd: number, bytes: Uint8Array): boolean;
+  /** Undefined when the connection is gone. */
+  state(fd: number): TcpState | undefined;
+  /** False while a ring still has it. */
+  close(fd: number): boolean;
 }
 
 /** The data Worker's way to the network and the TUN device: one IO struct, one blocking call. */

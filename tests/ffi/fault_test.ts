@@ -9,13 +9,17 @@ import { libraryPath, RECORD_LEN } from "./support.ts";
 const FAULT = { none: 0, delay: 1, add: 2, shorten: 3, skip: 4, epoch: 5 } as const;
 const CHAFF_DATA_MEDIAN_NS = 10_000;
 
-function observe(fault: keyof typeof FAULT, load: "idle" | "busy"): Observation {
-  const main = fileURLToPath(new URL("fault_main.ts", import.meta.url));
-  const args = ["run", "--allow-all", main, String(FAULT[fault]), load];
+function runFaulty(program: string, ...more: string[]) {
+  const main = fileURLToPath(new URL(program, import.meta.url));
+  const args = ["run", "--allow-all", main, ...more];
   const env = { I405_SHIM: faultLibrary };
   const { success, stdout, stderr } = new Deno.Command(Deno.execPath(), { args, env }).outputSync();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+function observe(fault: keyof typeof FAULT, load: "idle" | "busy"): Observation {
+  return runFaulty("fault_main.ts", String(FAULT[fault]), load);
 }
 const faultLibrary = libraryPath("faults");
 
@@ -54,3 +58,10 @@ for (
     deepStrictEqual(differences(observe(fault, "idle")), [], "and only data set it off");
   });
 }
+
+Deno.test("a record that TCP did not take whole is finished before anything else, and sealed once", () => {
+  const seen = runFaulty("link_fault_main.ts");
+  ok(seen.shortWrites > 0, "the kernel has refused records that the pacer did not ask room for");
+  strictEqual(seen.received, seen.records);
+  strictEqual(seen.opened, seen.records, "all open under consecutive numbers");
+});

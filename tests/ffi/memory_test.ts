@@ -11,6 +11,7 @@ Deno.test("i405_layout() gives the sizes and offsets of src/ports/layout.ts", ()
     layouts.ADDR,
     layouts.RX,
     layouts.IO,
+    layouts.TCP_STATE,
     layouts.PACER_CONFIG,
     layouts.PACER_STATE,
     layouts.RING_CONFIG,
