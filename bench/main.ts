@@ -19,6 +19,7 @@ const BENCHES: readonly Bench[] = [
     full: ["--json", `${RESULTS}/protection.json`],
   },
   { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
+  { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
   { name: "handshakes", script: "micro/handshake.ts", quick: ["2"], full: [] },
   {
     name: "pacing",
