@@ -1,7 +1,7 @@
 /** Kinds of values: how each is read from TOML or from a flag's text, and what is said when it cannot be. */
 
 import { parseLen, parseShare, parseSpeed, parseTime } from "../base/units.ts";
-import type { JitterLaw } from "../schedule/mod.ts";
+import { classicSdRatio, type JitterLaw } from "../schedule/mod.ts";
 import { type Destination, parseDestination } from "../wire/host_port.ts";
 import { parseSalt } from "./password.ts";
 import { formatIp, type IpPrefix, parseIp, parsePrefix } from "../wire/ip_address.ts";
@@ -282,15 +282,18 @@ function quantity(
   };
 }
 
-/** "none", "12%", "gaussian 12%", "cosine 15%". */
+/** "none", "12%", "gaussian 12%", "cosine 15%", "classic 25%". */
 export const jitter = text(
   "JITTER",
-  `a share of the interval such as "12%", "cosine 12%" or "none"`,
+  `a share of the interval such as "12%", "cosine 12%", "classic 25%" or "none"`,
   (raw) => {
     if (raw === "none") return { law: "none", sdRatio: 0 } as JitterSetting;
-    const match = /^(?:(gaussian|cosine)\s+)?(\S.*)$/.exec(raw.trim());
+    const match = /^(?:(gaussian|cosine|classic)\s+)?(\S.*)$/.exec(raw.trim());
     if (match === null) return undefined;
-    return { law: (match[1] ?? "gaussian") as JitterLaw, sdRatio: parseShare(match[2]) };
+    const law = (match[1] ?? "gaussian") as JitterLaw;
+    const share = parseShare(match[2]);
+    // What people say of the classic law is how far an interval may be from the mean.
+    return { law, sdRatio: law === "classic" ? classicSdRatio(share) : share };
   },
 );
 

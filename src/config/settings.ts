@@ -82,7 +82,7 @@ function direction<const D extends "up" | "down">(name: D, what: string) {
       `length of outer IP packets ${what}`,
       { default: "the path's MTU" },
     ),
-    jitter: setting(kind.jitter, `standard deviation of slot times ${what}, as a share of the interval`, {
+    jitter: setting(kind.jitter, `standard deviation of slot times ${what} (classic: reach of intervals)`, {
       default: "12%",
     }),
     burst: setting(kind.integer(1, BURST_MAX), `packets in each slot ${what}`, { default: "1" }),

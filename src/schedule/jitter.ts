@@ -1,7 +1,8 @@
 /** Laws of jitter: a random number of [0, 1) becomes a shift of mean 0 in units of the standard deviation. All are
- * bounded, and their density goes to zero at the edges: a density with a step gives a late packet away. */
+ * bounded, and but for the classic one, which version 0 has, their density goes to zero at the edges: a density with a
+ * step gives a late packet away. */
 
-export type JitterLaw = "gaussian" | "cosine" | "none";
+export type JitterLaw = "gaussian" | "cosine" | "classic" | "none";
 
 export interface Jitter {
   readonly law: JitterLaw;
@@ -13,11 +14,19 @@ export interface Jitter {
 const GAUSSIAN_CUT = 4;
 /** Standard deviation of the raised cosine on ±1: sqrt(1/3 - 2/π²). */
 const COSINE_SD = Math.sqrt(1 / 3 - 2 / Math.PI ** 2);
+/** The classic law on ±1: the inner three quarters are four times as likely as the edges. */
+const CLASSIC_INNER = 3 / 4;
+const CLASSIC_INNER_WEIGHT = 4;
+const CLASSIC_AREA = 2 * (CLASSIC_INNER_WEIGHT * CLASSIC_INNER + 1 - CLASSIC_INNER);
+const CLASSIC_SD = Math.sqrt(
+  2 / 3 * (CLASSIC_INNER_WEIGHT * CLASSIC_INNER ** 3 + 1 - CLASSIC_INNER ** 3) / CLASSIC_AREA,
+);
 
 /** The largest shift to either side, in standard deviations. */
 export const JITTER_REACH: Readonly<Record<JitterLaw, number>> = {
   gaussian: GAUSSIAN_CUT,
   cosine: 1 / COSINE_SD,
+  classic: 1 / CLASSIC_SD,
   none: 0,
 };
 
@@ -28,6 +37,7 @@ const GAUSSIAN_TAIL = 3.1671241833119857e-5;
 export function jitterShift(law: JitterLaw, unit: number): number {
   if (law === "gaussian") return truncatedGaussian(unit);
   if (law === "cosine") return raisedCosine(unit);
+  if (law === "classic") return classic(unit) / CLASSIC_SD;
   return 0;
 }
 
@@ -88,6 +98,20 @@ function polynomial(coefficients: readonly number[], x: number): number {
   let sum = 0;
   for (let i = 0; i < coefficients.length; i++) sum = sum * x + coefficients[i];
   return sum;
+}
+
+/** Standard deviation, as a share of the interval, with which all intervals lie within `ratio` of the mean: each of two
+ * neighbours moves by half of that at most. */
+export function classicSdRatio(ratio: number): number {
+  return ratio / 2 * CLASSIC_SD;
+}
+
+/** On ±1. */
+function classic(unit: number): number {
+  const edge = (1 - CLASSIC_INNER) / CLASSIC_AREA;
+  if (unit < edge) return unit * CLASSIC_AREA - 1;
+  if (unit > 1 - edge) return 1 - (1 - unit) * CLASSIC_AREA;
+  return (unit - 0.5) * CLASSIC_AREA / CLASSIC_INNER_WEIGHT;
 }
 
 const KEPLER_STEPS = 3;

@@ -2,6 +2,7 @@
  * arrays ride beside the head, in the order given here); Worker → main by postMessage, bounded by `EventGate`. */
 
 import type { PollMode } from "../ports/mod.ts";
+import type { JitterLaw } from "../schedule/mod.ts";
 import type { SessionSecrets } from "../session/session.ts";
 
 /** An address as it crosses the isolates. */
@@ -69,7 +70,7 @@ export type WorkerEvent =
 export interface TrainParameters {
   readonly intervalNs: number;
   readonly jitterSdNs: number;
-  readonly jitterLaw: "gaussian" | "cosine" | "none";
+  readonly jitterLaw: JitterLaw;
   readonly datagramLen: number;
   readonly burst: number;
 }

@@ -13,9 +13,9 @@ const CLIENT_PARAMETERS_LEN = 53;
 const LIST_MAX = 255;
 const MESSAGE_MAX_LEN = 255;
 
-export type JitterLawName = "none" | "gaussian" | "cosine";
+export type JitterLawName = "none" | "gaussian" | "cosine" | "classic";
 /** Codes of the laws of jitter are indexes here. */
-const JITTER_LAWS: readonly JitterLawName[] = ["none", "gaussian", "cosine"];
+const JITTER_LAWS: readonly JitterLawName[] = ["none", "gaussian", "cosine", "classic"];
 
 /** 0x40, client to server: which schedule the client has, and which one it wants of the server. Lengths are of UDP
  * datagrams, without IP and UDP headers. */

@@ -70,7 +70,7 @@ function parameters(random: SeededRandom): Uint8Array {
     s2cDatagramLen: pick(0, 21, 100, 499, 500, 600, 1472, 1473, 65_535),
     s2cIntervalNs: pick(1, 1000, 20_000, 1e6, 10e6, 60e9, 61e9, MAXIMUM),
     s2cJitterSdNs: pick(0, 1, 1e6, MAXIMUM),
-    s2cJitterLaw: pick<JitterLawName>("none", "gaussian", "cosine"),
+    s2cJitterLaw: pick<JitterLawName>("none", "gaussian", "cosine", "classic"),
     s2cBurst: pick(1, 2, 44, 45, 65_535),
     c2sIntervalNs: pick(1, 10e6, MAXIMUM),
     c2sDatagramLen: random.below(65_536),

@@ -2,11 +2,17 @@ import { deepEqual, equal, notDeepEqual, ok, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { seedOf } from "../../../src/base/random.ts";
 import type { JitterLaw, SlotScheduleOptions } from "../../../src/schedule/mod.ts";
-import { JITTER_REACH, jitterSdDefaultNs, jitterSdMaxNs, SlotSchedule } from "../../../src/schedule/mod.ts";
+import {
+  classicSdRatio,
+  JITTER_REACH,
+  jitterSdDefaultNs,
+  jitterSdMaxNs,
+  SlotSchedule,
+} from "../../../src/schedule/mod.ts";
 import { jitterShift } from "../../../src/schedule/jitter.ts";
 
 const COUNT = 2 ** 15;
-const LAWS: readonly JitterLaw[] = ["gaussian", "cosine", "none"];
+const LAWS: readonly JitterLaw[] = ["gaussian", "cosine", "classic", "none"];
 
 function options(changes: Partial<SlotScheduleOptions> = {}): SlotScheduleOptions {
   return {
@@ -28,6 +34,7 @@ function times(changes: Partial<SlotScheduleOptions> = {}, count = COUNT, startI
 /** Distribution function of each law in standard deviations, by adding up its density: slow and plain. */
 function distribution(law: JitterLaw, x: number): number {
   const reach = JITTER_REACH[law];
+  if (law === "classic") return classicArea(x / reach) / classicArea(1);
   const density = (z: number) =>
     law === "gaussian" ? Math.exp(-z * z / 2) : 1 + Math.cos(Math.PI * z / reach);
   const area = (to: number) => {
@@ -39,8 +46,26 @@ function distribution(law: JitterLaw, x: number): number {
   return area(x) / area(reach);
 }
 
+/** Area below the classic law's density: 1 at the edges of ±1, 4 between -3/4 and 3/4. */
+function classicArea(x: number): number {
+  const within = (from: number, to: number) => Math.max(0, Math.min(x, to) - from);
+  return within(-1, -0.75) + 4 * within(-0.75, 0.75) + within(0.75, 1);
+}
+
+Deno.test("classicSdRatio() keeps every interval within the range asked for, and uses all of it", () => {
+  const sdNs = classicSdRatio(0.25) * 1e6;
+  const found = times({ jitter: { law: "classic", sdNs } });
+  let least = Infinity, most = 0;
+  for (let k = 1; k < COUNT; k++) {
+    least = Math.min(least, found[k] - found[k - 1]);
+    most = Math.max(most, found[k] - found[k - 1]);
+  }
+  ok(least >= 750e3 - 1e-3 && most <= 1250e3 + 1e-3, `${least} to ${most}`);
+  ok(least < 765e3 && most > 1235e3, `${least} to ${most}`);
+});
+
 Deno.test("jitterShift() is the inverse of its law's distribution function", () => {
-  for (const law of ["gaussian", "cosine"] as const) {
+  for (const law of ["gaussian", "cosine", "classic"] as const) {
     for (const unit of [1e-6, 0.001, 0.02, 0.0243, 0.1, 0.3, 0.5, 0.7, 0.97, 0.976, 0.999, 1 - 1e-6]) {
       const found = distribution(law, jitterShift(law, unit));
       ok(Math.abs(found - unit) < 2e-6, `${law} ${unit} ${found}`);
@@ -49,7 +74,7 @@ Deno.test("jitterShift() is the inverse of its law's distribution function", () 
 });
 
 Deno.test("jitterShift() is odd about the middle, ascends, and stays within the law's reach", () => {
-  for (const law of ["gaussian", "cosine"] as const) {
+  for (const law of ["gaussian", "cosine", "classic"] as const) {
     let before = -Infinity;
     for (let i = 0; i <= 20_000; i++) {
       const unit = i / 20_000;
@@ -72,7 +97,7 @@ Deno.test("SlotSchedule.fillTimes() puts slots on an absolute grid when there is
 });
 
 Deno.test("SlotSchedule.fillTimes() has mean 0 and the standard deviation asked for about the grid", () => {
-  for (const law of ["gaussian", "cosine"] as const) {
+  for (const law of ["gaussian", "cosine", "classic"] as const) {
     const found = times({ jitter: { law, sdNs: 120e3 } });
     let sum = 0, squares = 0, beyond2 = 0;
     for (let k = 0; k < COUNT; k++) {

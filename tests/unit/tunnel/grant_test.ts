@@ -55,7 +55,7 @@ Deno.test("grant() makes a train that can be kept of any wish, or none", () => {
   const number = fc.oneof(fc.maxSafeNat(), fc.integer({ min: 0, max: 70_000 }), fc.constant(0));
   fc.assert(fc.property(
     fc.tuple(number, number, number, number, number),
-    fc.constantFrom("none" as const, "gaussian" as const, "cosine" as const),
+    fc.constantFrom("none" as const, "gaussian" as const, "cosine" as const, "classic" as const),
     fc.integer({ min: 1000, max: 1e11 }),
     ([s2cDatagramLen, s2cIntervalNs, s2cJitterSdNs, s2cBurst, c2sIntervalNs], s2cJitterLaw, speed) => {
       const wish = {

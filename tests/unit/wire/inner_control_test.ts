@@ -66,7 +66,12 @@ Deno.test("parseClientParameters() reads what emitClientParameters() wrote", () 
     s2cDatagramLen: u16,
     s2cIntervalNs: u64Positive,
     s2cJitterSdNs: u64,
-    s2cJitterLaw: fc.constantFrom("none" as const, "gaussian" as const, "cosine" as const),
+    s2cJitterLaw: fc.constantFrom(
+      "none" as const,
+      "gaussian" as const,
+      "cosine" as const,
+      "classic" as const,
+    ),
     s2cBurst: u16Positive,
     c2sIntervalNs: u64Positive,
     c2sDatagramLen: u16,
@@ -91,7 +96,7 @@ Deno.test("parseClientParameters() refuses other lengths, laws and values withou
   equal(withBytes(4, "00000002"), undefined, "oldest version above the version");
   equal(withBytes(14, "0000000000000000"), undefined, "interval 0 of the server");
   equal(withBytes(14, "0020000000000000"), undefined, "interval above 2^53");
-  equal(withBytes(30, "03"), undefined, "unknown law of jitter");
+  equal(withBytes(30, "04"), undefined, "unknown law of jitter");
   equal(withBytes(31, "0000"), undefined, "burst 0");
   equal(withBytes(33, "0000000000000000"), undefined, "interval 0 of the client");
 });
