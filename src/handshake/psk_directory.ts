@@ -108,22 +108,26 @@ export class PskDirectory {
   }
 
   /** A PskLookup. */
-  lookup(identity: Uint8Array, hash: HashName): PskCandidate | undefined {
+  lookup(identity: Uint8Array, hash: HashName): PskCandidate[] {
     const imported = parseImportedIdentity(identity);
     const isForThis = imported !== undefined && imported.context.length === 0 &&
       imported.targetProtocol === TARGET_PROTOCOL[this.#protocol] && imported.targetKdf === TARGET_KDF[hash];
-    let owner: Entry | undefined;
+    const owners: Entry[] = [];
     this.#entries.forEach((entry) => {
       const { identityKey, plainIdentity } = entry;
       const matches = plainIdentity !== undefined
         ? hash === "sha256" && equalsConstantTime(plainIdentity, identity)
         : isForThis && identityMatches(identityKey, imported.externalIdentity);
-      if (matches) owner ??= entry;
+      if (matches) owners.push(entry);
     });
-    const key = owner?.key ?? NO_KEY;
-    const isImported = isForThis && owner?.plainIdentity === undefined;
-    const psk = isImported ? importPsk(key, imported)! : key.slice(); // also for nobody: the same work
-    if (owner === undefined) return undefined;
-    return { psk, binder: isImported ? "imported" : "external", clientIndex: owner.index };
+    const candidate = (owner: Entry | undefined): PskCandidate => {
+      const key = owner?.key ?? NO_KEY;
+      const isImported = isForThis && owner?.plainIdentity === undefined;
+      const psk = isImported ? importPsk(key, imported)! : key.slice();
+      return { psk, binder: isImported ? "imported" : "external", clientIndex: owner?.index ?? -1 };
+    };
+    if (owners.length > 0) return owners.map(candidate);
+    candidate(undefined); // also for nobody: the same work
+    return [];
   }
 }

@@ -45,6 +45,9 @@ export interface ServerHandshakeOptions extends Policy {
   readonly version0?: boolean;
 }
 
+/** Whose binder is computed when the identity is nobody's. */
+const NOBODY: PskCandidate = { psk: new Uint8Array(0), binder: "imported", clientIndex: -1 };
+
 interface Chosen {
   readonly candidate: PskCandidate;
   readonly index: number;
@@ -171,31 +174,48 @@ export class ServerHandshake {
     const suite = this.#suite!;
     const { identities, binders, bindersLen } = checked.psks;
     let index = 0;
-    let candidate: PskCandidate | undefined;
+    let candidates: readonly PskCandidate[] = [];
     for (let i = 0; i < identities.length; i++) {
       const { identity } = identities[i];
       if (identity.length === 0 && this.#options.version0 !== true) return illegal("an empty identity");
       const found = this.#options.lookup(identity, suite.hash);
-      if (found === undefined) continue;
-      if (candidate === undefined) {
-        candidate = found;
+      if (candidates.length === 0 && found.length > 0) {
+        candidates = found;
         index = i;
       } else {
-        wipe(found.psk);
+        for (const { psk } of found) wipe(psk);
       }
     }
-    const psk = candidate?.psk ?? new Uint8Array(suite.hashLen);
-    const schedule = new KeySchedule(suite, this.#options.protocol, psk);
-    wipe(psk);
-    const binderKey = schedule.binderKey(candidate?.binder ?? "imported");
     const truncated = emitTlsHandshakeMessage(HANDSHAKE_TYPE.clientHello, body).slice(0, -bindersLen);
-    const expected = verifyData(suite, this.#options.protocol, binderKey, this.#transcript!.hash(truncated));
-    wipe(binderKey);
-    const isValid = equalsConstantTime(expected, binders[index]);
-    if (candidate !== undefined && isValid) return { candidate, index, schedule };
-    schedule.wipe();
-    const reason = candidate === undefined ? "unknown name or key" : "wrong key";
+    const hash = this.#transcript!.hash(truncated);
+    let chosen: Chosen | undefined;
+    // All of them, whichever it is: several only under the empty identity of version 0.
+    for (const candidate of candidates.length > 0 ? candidates : [NOBODY]) {
+      const schedule = this.#proven(candidate, hash, binders[index]);
+      if (chosen === undefined && schedule !== undefined) chosen = { candidate, index, schedule };
+      else schedule?.wipe();
+    }
+    if (chosen !== undefined) return chosen;
+    const reason = candidates.length === 0 ? "unknown name or key" : "wrong key";
     return { alert: ALERT.decryptError, reason, silent: true };
+  }
+
+  /** The key schedule of `candidate`, whose PSK is wiped, if its binder is right. */
+  #proven(
+    { psk, binder: kind, clientIndex }: PskCandidate,
+    hash: Uint8Array,
+    binder: Uint8Array,
+  ): KeySchedule | undefined {
+    const suite = this.#suite!;
+    const key = clientIndex < 0 ? new Uint8Array(suite.hashLen) : psk;
+    const schedule = new KeySchedule(suite, this.#options.protocol, key);
+    wipe(key);
+    const binderKey = schedule.binderKey(kind);
+    const expected = verifyData(suite, this.#options.protocol, binderKey, hash);
+    wipe(binderKey);
+    if (equalsConstantTime(expected, binder) && clientIndex >= 0) return schedule;
+    schedule.wipe();
+    return undefined;
   }
 
   #answer(

@@ -37,8 +37,9 @@ export interface PskCandidate {
   readonly clientIndex: number;
 }
 
-/** The key that belongs to an identity for use with this hash, or `undefined`. Must take as long either way. */
-export type PskLookup = (identity: Uint8Array, hash: HashName) => PskCandidate | undefined;
+/** The keys that an identity may stand for with this hash: none or one, and several only where clients share an
+ * identity, as those of version 0 do. Must take as long for one as for none. */
+export type PskLookup = (identity: Uint8Array, hash: HashName) => readonly PskCandidate[];
 
 /** Epochs of RFC 9147 §6.1 that handshake messages travel in; TLS has the same three without numbers. */
 export type HandshakeEpoch = 0 | 2;

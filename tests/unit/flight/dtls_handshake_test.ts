@@ -124,6 +124,39 @@ Deno.test("DtlsClient with a known name and a wrong key hears nothing either", (
   assert.equal(pipe.trace.filter(({ toServer }) => !toServer).length, 1);
 });
 
+/** Clients of version 0: passwords as they are, one empty identity for all. */
+const PASSWORDS = ["password of one", "another password", "x"].map((text) => ({
+  key: new TextEncoder().encode(text),
+  plainIdentity: new Uint8Array(0),
+}));
+const VERSION_0 = { suites: [0x1301], groups: [0x17, 0x1d], shareGroups: [0x17] };
+
+for (const [index, key] of PASSWORDS.entries()) {
+  Deno.test(`DtlsServer finds client ${index + 1} of version 0 by its binder, the share of its hello is used`, () => {
+    const directory = new PskDirectory("dtls", [{ key: KEY }, ...PASSWORDS]);
+    const lookup: PskLookup = (identity, hash) => directory.lookup(identity, hash);
+    const server = { lookup, version0: true, groups: [0x17, 0x1d] };
+    const pipe = new Pipe(CLEAN, { ...VERSION_0, key }, server);
+    pipe.run(SECOND);
+    assertConnected(pipe);
+    assert.equal(pipe.server!.result!.clientIndex, index + 1);
+    assert.equal(pipe.client.result!.group, 0x17);
+    assert.deepEqual([...new Set(pipe.trace.map(({ datagram }) => datagram.length))], [600]);
+  });
+}
+
+Deno.test("DtlsServer is silent to a wrong password of version 0, after as many binders as for a right one", () => {
+  const directory = new PskDirectory("dtls", PASSWORDS);
+  const lookup: PskLookup = (identity, hash) => directory.lookup(identity, hash);
+  const key = { ...PASSWORDS[0], key: new TextEncoder().encode("password of none") };
+  const pipe = new Pipe(CLEAN, { ...VERSION_0, key }, { lookup, version0: true });
+  pipe.run(20 * SECOND);
+  assert.equal(pipe.server?.failure?.reason, "wrong key");
+  assert.equal(pipe.trace.filter(({ toServer }) => !toServer).length, 1);
+  assert.equal(lookup(key.plainIdentity, "sha256").length, PASSWORDS.length);
+  assert.equal(lookup(key.plainIdentity, "sha384").length, 0, "such a key is for SHA-256");
+});
+
 Deno.test("DtlsClient goes on for ever without an answer, more and more slowly", () => {
   const pipe = new Pipe({ ...CLEAN, lossRatio: 1 });
   pipe.run(100 * SECOND);

@@ -43,7 +43,7 @@ for (const hash of ["sha256", "sha384"] as const) {
     const counts = [...CLIENTS, keyOf(9)].map((key, index) => {
       const identity = offerOf(key, hash);
       return compressions(() => {
-        const found = directory.lookup(identity, hash);
+        const [found] = directory.lookup(identity, hash);
         assert.equal(found?.clientIndex, index < CLIENTS.length ? index : undefined);
       });
     });
