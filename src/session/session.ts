@@ -10,6 +10,7 @@ import { suiteById } from "../crypto/suites.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { nextTrafficSecret } from "../crypto/key_schedule.ts";
 import type { Memory, RecordProtection } from "../ports/mod.ts";
+import { EpochKeys } from "../record/handshake_records.ts";
 import { installKey } from "../record/install_key.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitAck, parseAck } from "../wire/dtls_ack.ts";
@@ -20,6 +21,9 @@ import { ReceiveEpoch } from "./receive_epoch.ts";
 
 // Set by a standard.
 const MESSAGE_SEQ_MAX = 0xffff;
+// Set by a standard.
+/** Of application data, RFC 9147 §6.1. */
+const FIRST_EPOCH = 3;
 // Chosen here.
 const CONTROLS_MAX = 8;
 const REPEATS_PER_BLOCK = 16;
@@ -59,7 +63,7 @@ export class Session {
   readonly suite: CipherSuite;
   /** One or two epochs that may be read now, newest last. */
   readonly receiveEpochs: ReceiveEpoch[] = [];
-  sendEpoch = 3;
+  sendEpoch = FIRST_EPOCH;
   /** Records a nanosecond that the peer sends, as far as one knows: what a gap in time is in numbers. */
   receiveRate: number;
   #controlsDropped = 0;
@@ -79,6 +83,8 @@ export class Session {
   #updateRequested = false;
   /** Epoch of the last key that was given out for sealing. */
   #keyedEpoch = 2;
+  #early: EpochKeys | undefined;
+  #firstNumber = 0;
 
   constructor(
     memory: Memory,
@@ -96,7 +102,7 @@ export class Session {
     this.#receiveSecret = secrets.receive.slice();
     this.#sendMessageSeq = secrets.sendMessageSeq;
     this.#receiveMessageSeq = secrets.receiveMessageSeq;
-    this.#addReceiveEpoch(3, nowNs);
+    this.#addReceiveEpoch(FIRST_EPOCH, nowNs);
   }
 
   /** The newest epoch that may be read and has these low bits, or undefined. */
@@ -116,6 +122,19 @@ export class Session {
     this.receiveEpochs.shift()!.close(this.#protection);
   }
 
+  /** Seals what must be said before anybody has the key of epoch 3: a record of `recordLen` bytes. Its number is used up;
+   * whoever seals with the key of `newSendKey` begins at `firstNumber`. */
+  sealEarly(contentType: number, content: Uint8Array, recordLen: number): Uint8Array {
+    assert(this.#keyedEpoch < FIRST_EPOCH, "each number has one owner: the key of epoch 3 is given out");
+    this.#early ??= new EpochKeys(this.suite, this.#sendSecret, FIRST_EPOCH);
+    return this.#early.seal(contentType, content, recordLen);
+  }
+
+  /** Number of the first record under the key that `newSendKey` gave out last. */
+  get firstNumber(): number {
+    return this.#firstNumber;
+  }
+
   /** Makes the sending key of the current send epoch: a key id, owned by the caller. Once per epoch: a second
    * key of one epoch would repeat nonces. */
   newSendKey(): number {
@@ -124,6 +143,8 @@ export class Session {
       "each epoch has one sealing key: a second one would repeat nonces",
     );
     this.#keyedEpoch = this.sendEpoch;
+    this.#firstNumber = this.#early?.nextSequenceNumber ?? 0;
+    this.#dropEarly();
     return installKey(this.#memory, this.#protection, this.suite, this.#sendSecret, "dtls");
   }
 
@@ -202,9 +223,15 @@ export class Session {
   close(): void {
     for (const epoch of this.receiveEpochs) epoch.close(this.#protection);
     this.receiveEpochs.length = 0;
+    this.#dropEarly();
     this.#sendSecret.fill(0);
     this.#receiveSecret.fill(0);
     this.#controls.length = 0;
+  }
+
+  #dropEarly(): void {
+    this.#early?.wipe();
+    this.#early = undefined;
   }
 
   /** The next public count: the epoch changes there, whenever within the block the ACK came. */

@@ -8,7 +8,7 @@ import { assert } from "../base/mod.ts";
 import { slotGapMinNs } from "../config/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
 import { PACKED, Packer } from "../framing/packer.ts";
-import type { EndpointAddress, Memory, Pacer, RingConfig } from "../ports/mod.ts";
+import type { EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -40,6 +40,16 @@ export interface EmitterOptions {
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
   readonly traceCount: number;
+  /** Of inner protocols that number their records. */
+  readonly prefix?: RecordPrefix;
+  /** Told the count of each plaintext that `control` was given with a token, once the pacer has taken it. */
+  readonly counted?: (token: number, count: number) => void;
+}
+
+/** What stands first in each record of application data, chaff included, with what the pacer writes into it. */
+export interface RecordPrefix {
+  readonly bytes: Uint8Array;
+  readonly stamps: Stamps;
 }
 
 /** Bytes of a record's inner plaintext, content type byte included. */
@@ -61,6 +71,10 @@ export class Emitter {
   readonly #bufMask: number;
   readonly #depth: number;
   readonly #raw: Uint8Array[] = [];
+  readonly #prefix: Uint8Array;
+  readonly #counted: EmitterOptions["counted"];
+  /** Plaintexts whose count is asked for, the oldest first. */
+  readonly #tokens: { readonly index: number; readonly token: number }[] = [];
   /** Plaintexts made ready so far, modulo 2^32. */
   #made = 0;
   /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
@@ -72,6 +86,8 @@ export class Emitter {
     this.#memory = memory;
     this.#pacer = pacer;
     this.train = train;
+    this.#prefix = options.prefix?.bytes ?? new Uint8Array(0);
+    this.#counted = options.counted;
     this.plaintextLen = plaintextLenOf(train.datagramLen);
     const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
     const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
@@ -97,6 +113,7 @@ export class Emitter {
       intervalNs: train.intervalNs,
       to: options.to,
       from: options.from,
+      stamps: options.prefix?.stamps,
     });
     const ring = this.ring >> 2;
     this.#bufs = memory.u32[ring + (RING.bufs >> 2)];
@@ -106,6 +123,7 @@ export class Emitter {
       memory.u32[ring + (RING.plaintextLen >> 2)] === this.plaintextLen,
       "ring and core agree on the length",
     );
+    memory.u8.set(this.#prefix, memory.u32[ring + (RING.chaff >> 2)]);
     this.#packer = new Packer(memory.u8);
     // The start is near: the rest of the times ahead is written by and by.
     while (this.#timesWritten * train.intervalNs < FIRST_TIMES_NS && this.refill()) { /* go on */ }
@@ -122,7 +140,7 @@ export class Emitter {
   }
 
   /** Slots that the pacer has been told to seal under `key`: epoch bits from `epoch`, from `firstSlot` on. */
-  setKey(key: number, epoch: number, firstSlot: number): void {
+  setKey(key: number, epoch: number, firstSlot: number, numbering?: Numbering): void {
     const { u8 } = this.#memory;
     const bodyLen = this.train.datagramLen - HEADER_LEN;
     u8[this.#headerTemplate] = HEADER_TEMPLATE_BITS | (epoch & 3);
@@ -130,7 +148,7 @@ export class Emitter {
     u8[this.#headerTemplate + 2] = 0;
     u8[this.#headerTemplate + 3] = bodyLen >> 8;
     u8[this.#headerTemplate + 4] = bodyLen & 0xff;
-    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot);
+    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
   }
 
   setDestination(fd: number, to: EndpointAddress, from?: EndpointAddress): void {
@@ -177,7 +195,12 @@ export class Emitter {
   /** Bytes of inner packets that may be taken in now (late binding: a few slots' worth, design §2). */
   get roomBytes(): number {
     const open = this.#openUsed > 0 ? this.plaintextLen - 1 - this.#openUsed : 0;
-    return this.room * (this.plaintextLen - 1) + Math.max(0, open);
+    return this.room * this.frameRoom + Math.max(0, open);
+  }
+
+  /** Bytes that frames have in each record. */
+  get frameRoom(): number {
+    return this.plaintextLen - 1 - this.#prefix.length;
   }
 
   /** When half of what is bound will have left: time to bind more. */
@@ -238,15 +261,26 @@ export class Emitter {
     return true;
   }
 
-  /** Puts an inner control frame into the next plaintext. False when no plaintext is free, or none is long enough. */
-  control(frame: Uint8Array): boolean {
-    if (frame.length > this.plaintextLen - 1) return false;
+  /** Puts an inner control frame into the next plaintext. False when no plaintext is free, or none is long enough. The
+   * record's count is told with `token` later, if one is given. */
+  control(frame: Uint8Array, token?: number): boolean {
+    if (frame.length > this.frameRoom) return false;
     const off = this.#claim(this.#bufMask);
     if (off === 0) return false;
-    this.#packer.begin(off, this.plaintextLen - 1);
+    this.#begin(off);
     this.#packer.control(frame);
+    if (token !== undefined) this.#tokens.push({ index: this.#made, token });
     this.#finishPlaintext(off);
     return true;
+  }
+
+  /** Tells the counts that are known by now. */
+  collect(): void {
+    const taken = Atomics.load(this.#memory.i32, (this.ring + RING.taken) >> 2);
+    while (this.#tokens.length > 0 && ((taken - this.#tokens[0].index) | 0) > 0) {
+      const { index, token } = this.#tokens.shift()!;
+      this.#counted?.(token, this.#memory.f64[(this.#buf(index) + BUF.count) >> 3]);
+    }
   }
 
   /** Moves packets of `queue` into plaintexts, as far as late binding allows. Returns how many were moved whole. */
@@ -293,6 +327,7 @@ export class Emitter {
   #claim(most: number): number {
     if (this.waiting >= most) return 0;
     const buf = this.#buf(this.#made);
+    if (this.#tokens.length > 0) this.collect(); // before the oldest plaintexts are overwritten
     // The pacer frees a buffer right after it has counted it as taken; until then it is not ours.
     if (Atomics.load(this.#memory.i32, (buf + BUF.word) >> 2) !== BUF_WORD.free) return 0;
     this.#openUsed = 0;
@@ -301,8 +336,13 @@ export class Emitter {
 
   #beginData(): number {
     const off = this.#claim(this.#depth);
-    if (off !== 0) this.#packer.begin(off, this.plaintextLen - 1);
+    if (off !== 0) this.#begin(off);
     return off;
+  }
+
+  #begin(off: number): void {
+    this.#packer.begin(off, this.plaintextLen - 1);
+    this.#packer.control(this.#prefix);
   }
 
   #publish(kind: number): void {
@@ -331,7 +371,7 @@ export class Emitter {
   #finishPlaintext(off: number): void {
     const used = this.#packer.finish();
     this.#memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
-    this.#publish(BUF_KIND.plaintext);
+    this.#publish(this.#prefix.length > 0 ? BUF_KIND.counted : BUF_KIND.plaintext);
     this.#openUsed = this.#packer.appendable(used) ? used : 0;
   }
 

@@ -1,8 +1,8 @@
 /** The other participant as the data Worker knows it: its sessions, its schedule, its queue of inner packets. */
 
 import { Reassembler } from "../framing/reassembler.ts";
-import { Unpacker } from "../framing/unpacker.ts";
-import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts";
+import { type FrameDialect, Unpacker } from "../framing/unpacker.ts";
+import type { EndpointAddress, Memory, Numbering, RecordProtection } from "../ports/mod.ts";
 import type { Session } from "../session/session.ts";
 import type { Emitter } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
@@ -16,12 +16,18 @@ export class SendKeys {
   #current = 0;
   #pending = 0;
   #switchesSeen = 0;
-  #waiting: { key: number; epoch: number } | undefined;
+  #waiting: { key: number; epoch: number; numbering: Numbering | undefined } | undefined;
 
-  constructor(emitter: Emitter, protection: RecordProtection, key: number, epoch: number) {
+  constructor(
+    emitter: Emitter,
+    protection: RecordProtection,
+    key: number,
+    epoch: number,
+    numbering?: Numbering,
+  ) {
     this.#emitter = emitter;
     this.#protection = protection;
-    emitter.setKey(key, epoch, 0);
+    emitter.setKey(key, epoch, 0, numbering);
     this.#current = key;
     this.#switchesSeen = emitter.switches;
   }
@@ -31,16 +37,17 @@ export class SendKeys {
     return this.#pending !== 0 || this.#waiting !== undefined;
   }
 
-  /** Takes over `key`. The change is made at `firstSlot`, or as soon as an earlier change is done. */
-  change(key: number, epoch: number, firstSlot: number): void {
+  /** Takes over `key`. The change is made at `firstSlot`, or as soon as an earlier change is done. Numbers begin at 0
+   * unless `numbering` says otherwise. */
+  change(key: number, epoch: number, firstSlot: number, numbering?: Numbering): void {
     this.maintain();
     if (this.#pending === 0) {
-      this.#emitter.setKey(key, epoch, firstSlot);
+      this.#emitter.setKey(key, epoch, firstSlot, numbering);
       this.#pending = key;
       return;
     }
     if (this.#waiting !== undefined) this.#protection.freeKey(this.#waiting.key);
-    this.#waiting = { key, epoch };
+    this.#waiting = { key, epoch, numbering };
   }
 
   /** Frees what the pacer no longer uses. */
@@ -53,7 +60,7 @@ export class SendKeys {
     const next = this.#waiting;
     if (next === undefined) return;
     this.#waiting = undefined;
-    this.change(next.key, next.epoch, 0);
+    this.change(next.key, next.epoch, 0, next.numbering);
   }
 
   /** After the emitter is closed. */
@@ -91,10 +98,11 @@ export class Peer implements InboundPeer {
   readonly unpacker: Unpacker;
   readonly reassembler: Reassembler;
 
-  constructor(readonly index: number, memory: Memory, queueLen: number) {
+  /** `frames`: of the inner protocol that it speaks, version 1 unless given. */
+  constructor(readonly index: number, memory: Memory, queueLen: number, frames?: FrameDialect) {
     this.queue = new PacketQueue(memory, queueLen);
     this.reassembler = new Reassembler(memory);
-    this.unpacker = new Unpacker(memory.u8, this.reassembler);
+    this.unpacker = new Unpacker(memory.u8, this.reassembler, frames);
   }
 
   /** The pending session proved itself: it replaces the current one. */

@@ -5,6 +5,7 @@ import { suiteById } from "../../../src/crypto/suites.ts";
 import { RECORD } from "../../../src/ports/mod.ts";
 import { HeapMemory } from "../../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../../src/record/plain_protection.ts";
+import { type CiphertextRecord, EpochKeys, splitDatagram } from "../../../src/record/handshake_records.ts";
 import { ReceiveEpoch } from "../../../src/session/receive_epoch.ts";
 import { type ControlContent, Session } from "../../../src/session/session.ts";
 import { emitAlert } from "../../../src/wire/alert.ts";
@@ -311,4 +312,23 @@ Deno.test("Session's messages have headers that name the whole message", () => {
   a.maintain(REKEY_RECORDS);
   const header = parseHandshakeHeader(a.takeControl()!.bytes)!;
   assert.deepEqual(header, { type: 24, len: 1, messageSeq: 2, fragmentOffset: 0, fragmentLen: 1 });
+});
+
+Deno.test("Session.sealEarly() seals records of one length with numbers from 0; the key of epoch 3 begins behind them", () => {
+  const pair = world();
+  const early = [1, 2, 3].map((n) => pair.a.sealEarly(CONTENT_TYPE.applicationData, Uint8Array.of(n), 200));
+  const reader = new EpochKeys(SUITE, new Uint8Array(32).fill(1), 3);
+  for (const [index, datagram] of early.entries()) {
+    assert.equal(datagram.length, 200);
+    const [record] = splitDatagram(datagram);
+    assert.equal(record.kind, "ciphertext");
+    const opened = reader.open(record as CiphertextRecord);
+    assert.ok(typeof opened !== "string");
+    assert.deepEqual([opened.sequenceNumber, ...opened.content], [index, index + 1]);
+  }
+  pair.a.newSendKey();
+  assert.equal(pair.a.firstNumber, 3);
+  assert.throws(() => pair.a.sealEarly(CONTENT_TYPE.applicationData, new Uint8Array(1), 200), /one owner/);
+  pair.b.newSendKey();
+  assert.equal(pair.b.firstNumber, 0);
 });

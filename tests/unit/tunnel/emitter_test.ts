@@ -3,15 +3,16 @@
 import assert from "node:assert/strict";
 import { SeededRandom, seedOf } from "../../../src/base/random.ts";
 import { Reassembler } from "../../../src/framing/reassembler.ts";
-import { Unpacker } from "../../../src/framing/unpacker.ts";
+import { type FrameDialect, Unpacker } from "../../../src/framing/unpacker.ts";
 import { BUF, BUF_WORD, KEY_MATERIAL, RECORD, RING } from "../../../src/ports/mod.ts";
 import { HeapMemory } from "../../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../../src/record/plain_protection.ts";
-import { Emitter, HEADER_LEN, plaintextLenOf } from "../../../src/tunnel/emitter.ts";
+import { Emitter, type EmitterOptions, HEADER_LEN, plaintextLenOf } from "../../../src/tunnel/emitter.ts";
 import { PacketQueue } from "../../../src/tunnel/packet_queue.ts";
 import { SendKeys } from "../../../src/tunnel/peer.ts";
 import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
 import { emitClose } from "../../../src/wire/inner_control.ts";
+import { isV0Message, parseV0Frame } from "../../../src/wire/v0_message.ts";
 import { innerPacket } from "../../sim/world.ts";
 import { SimPacer } from "../../sim/sim_pacer.ts";
 import { VirtualTime } from "../../sim/virtual_time.ts";
@@ -35,7 +36,9 @@ class CountedMemory extends HeapMemory {
   }
 }
 
-function setup(changes: { intervalNs?: number; burst?: number; memoryLen?: number } = {}) {
+function setup(
+  changes: { intervalNs?: number; burst?: number; memoryLen?: number; more?: Partial<EmitterOptions> } = {},
+) {
   const memory = new CountedMemory(changes.memoryLen ?? 4 << 20);
   const protection = new PlainProtection(memory);
   const time = new VirtualTime();
@@ -60,7 +63,15 @@ function setup(changes: { intervalNs?: number; burst?: number; memoryLen?: numbe
     burst: changes.burst ?? 1,
   };
   const make = () =>
-    new Emitter(memory, pacer, { train, seed: seedOf(1), startNs: START_NS, fd: 3, to: TO, traceCount: 0 });
+    new Emitter(memory, pacer, {
+      train,
+      seed: seedOf(1),
+      startNs: START_NS,
+      fd: 3,
+      to: TO,
+      traceCount: 0,
+      ...changes.more,
+    });
   return { memory, protection, time, pacer, sent, key, make };
 }
 
@@ -100,9 +111,9 @@ function started(changes: Parameters<typeof setup>[0] = {}) {
 }
 
 /** The inner packets in plaintexts, put together. */
-function packetsIn(plaintexts: readonly Uint8Array[]): Uint8Array[] {
+function packetsIn(plaintexts: readonly Uint8Array[], frames?: FrameDialect): Uint8Array[] {
   const memory = new HeapMemory(1 << 17);
-  const unpacker = new Unpacker(memory.u8, new Reassembler(memory));
+  const unpacker = new Unpacker(memory.u8, new Reassembler(memory), frames);
   const at = memory.alloc(2048);
   const packets: Uint8Array[] = [];
   for (const bytes of plaintexts) {
@@ -267,4 +278,57 @@ Deno.test("SendKeys.change() makes one change at a time and frees each key when 
   assert.throws(() => protection.freeKey(second), RangeError);
   emitter.close();
   keys.close();
+});
+
+/** Version 0 with its count and time in front. */
+const PREFIX = {
+  bytes: Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0),
+  stamps: { countOff: 1, timeOff: 10, wallBaseNs: 2 ** 40 },
+};
+
+Deno.test("Emitter with a prefix begins each record with it, chaff too: counts in a row, planned times, packets behind", () => {
+  const { emitter, queue, push, plaintext, runSlots } = started({ more: { prefix: PREFIX } });
+  const packets = Array.from({ length: 20 }, (_, mark) => packet(20 + 61 * mark, mark));
+  packets.forEach(push);
+  for (let slot = 1; slot <= 40; slot++) {
+    if (slot > 5) emitter.pump(queue);
+    runSlots(slot);
+  }
+  const plaintexts = Array.from({ length: 39 }, (_, index) => plaintext(index));
+  plaintexts.forEach((bytes, index) => {
+    const view = new DataView(bytes.buffer);
+    assert.deepEqual([bytes[0], bytes[9], bytes.at(-1)], [4, 5, 23]);
+    assert.equal(view.getBigUint64(1), BigInt(index));
+    assert.equal(view.getBigUint64(10), BigInt(2 ** 40 + START_NS + index * INTERVAL_NS));
+  });
+  assert.deepEqual(packetsIn(plaintexts, { parse: parseV0Frame, isKnownControl: isV0Message }), packets);
+});
+
+Deno.test("Emitter tells the count that a control frame's record got, whatever lies before it and however late one asks", () => {
+  const told: [number, number][] = [];
+  const counted = (token: number, count: number) => void told.push([token, count]);
+  const { emitter, runSlots } = started({ more: { prefix: PREFIX, counted } });
+  runSlots(5);
+  emitter.control(Uint8Array.of(3, ...new Uint8Array(16)), 77);
+  emitter.content(CONTENT_TYPE.ack, Uint8Array.of(0, 0));
+  emitter.control(Uint8Array.of(3, ...new Uint8Array(16)), 78);
+  emitter.collect();
+  assert.deepEqual(told, []);
+  runSlots(20);
+  for (let i = 0; i < 40; i++) { // more than there are buffers: none of the two is overwritten before it is asked
+    emitter.control(Uint8Array.of(3, ...new Uint8Array(16)));
+    runSlots(21 + i);
+  }
+  emitter.collect();
+  assert.deepEqual(told, [[77, 5], [78, 6]], "the ACK between them has no count");
+});
+
+Deno.test("Emitter.setKey() begins numbers and counts where it is told to", () => {
+  const { emitter, keys, key, plaintext, runSlots } = started({ more: { prefix: PREFIX } });
+  runSlots(3);
+  keys.change(key(2), 3, 0, { first: 6, firstCount: 0 });
+  runSlots(8);
+  const first = plaintext(4, 2, 7);
+  assert.equal(new DataView(first.buffer).getBigUint64(1), 1n);
+  assert.equal(emitter.numberNext, 11);
 });
