@@ -5,7 +5,7 @@ import type { SecretPair } from "../crypto/key_schedule.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { wipe } from "../crypto/wipe.ts";
 import { ServerHandshake } from "../handshake/server_handshake.ts";
-import type { Entropy, PskLookup } from "../handshake/types.ts";
+import type { Entropy, Policy, PskLookup } from "../handshake/types.ts";
 import { parseClientHello } from "../wire/client_hello.ts";
 import { EXTENSION, findExtension, parseCookie, parseOfferedPsks } from "../wire/extensions.ts";
 import { HANDSHAKE_TYPE } from "../wire/handshake_header.ts";
@@ -22,6 +22,7 @@ export interface DtlsServerOptions extends TimerOptions {
   /** In order of preference. */
   readonly suites: readonly number[];
   readonly groups: readonly number[];
+  readonly plainHash?: Policy["plainHash"];
   readonly entropy: Entropy;
   readonly lookup: PskLookup;
   /** As the HelloGate's. */
@@ -108,9 +109,9 @@ export class DtlsServer extends DtlsEndpoint {
       findExtension(hello.extensions, EXTENSION.padding) !== undefined;
     this.packing = packingOf(isPadded ? datagramLen : 0);
     this.plaintextNumber = this.peerPlaintextNumber; // the HelloRetryRequest had the number of the first hello
-    const { suites, groups, entropy, lookup, version0 } = this.#options;
+    const { suites, groups, plainHash, entropy, lookup, version0 } = this.#options;
     this.machine = new ServerHandshake(
-      { protocol: "dtls", suites, groups, entropy, lookup, version0 },
+      { protocol: "dtls", suites, groups, plainHash, entropy, lookup, version0 },
       retry,
     );
     return true;

@@ -42,6 +42,8 @@ export interface HelloGateOptions {
   readonly entropy: Entropy;
   readonly suites: readonly number[];
   readonly groups: readonly number[];
+  /** Of the policy, as the DtlsServer's. */
+  readonly plainHash?: Policy["plainHash"];
   /** Echoes legacy_session_id to a client with an empty identity, against RFC 9147 §5.3: version 0 peers want it. */
   readonly version0?: boolean;
 }
@@ -64,7 +66,8 @@ export class HelloGate {
 
   constructor(options: HelloGateOptions) {
     this.#options = options;
-    this.#policy = { protocol: "dtls", suites: options.suites, groups: options.groups };
+    const { suites, groups, plainHash } = options;
+    this.#policy = { protocol: "dtls", suites, groups, plainHash };
     this.#jar = new CookieJar(options.secret);
   }
 

@@ -99,7 +99,11 @@ export class OutgoingFlight {
     assert(canMatch(packing.limit), "a datagram holds a record");
     const datagrams: Piece[][] = [];
     let room = 0;
+    let epoch = -1;
     for (const message of this.#messages) {
+      // Foreign peers drop the whole datagram in which a hello that they have stands before the rest.
+      if (message.epoch !== epoch && !packing.exact) room = 0;
+      epoch = message.epoch;
       for (let { start, end } of unacked(message)) {
         while (start < end) {
           const len = pieceLen(message, end - start, room, packing);

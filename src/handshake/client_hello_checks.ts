@@ -49,7 +49,7 @@ export function checkClientHello(
   if ("alert" in exchange) return exchange;
 
   const hashes = new Set<HashName>(
-    psks.identities.map(({ identity }) => hashOfIdentity(identity, policy.protocol)),
+    psks.identities.map(({ identity }) => hashOfIdentity(identity, policy.protocol, policy.plainHash)),
   );
   const suite = policy.suites.find((id) =>
     hello.suites.includes(id) && hashes.has(findSuite(id)!.hash) &&

@@ -17,6 +17,12 @@ import { identityKeyOf, importerKeyOf } from "../crypto/subkeys.ts";
 import { wipe } from "../crypto/wipe.ts";
 import type { Entropy, PskCandidate, PskOffer } from "./types.ts";
 
+// Set by a standard.
+/** RFC 8446 §4.2.11: of an external key that was agreed without any. */
+const PLAIN_HASH: HashName = "sha256";
+// Chosen here.
+const NO_KEY = new Uint8Array(32);
+
 /** One client's long-term key. */
 export interface LongTermKey {
   /** 32 bytes; with a plain identity any number. Never changed, never wiped here. */
@@ -25,19 +31,21 @@ export interface LongTermKey {
    * peers. Absent: a fresh identity that tells an observer nothing, and a key imported for protocol and hash, each made
    * of a key that `key` stands for (src/crypto/subkeys.ts). */
   readonly plainIdentity?: Uint8Array;
+  /** The hash that a key with a plain identity was agreed for; SHA-256 if for none (RFC 8446 §4.2.11). */
+  readonly plainHash?: HashName;
 }
 
 /** What a client offers in one handshake: one PSK for each hash among its suites; with a plain identity one alone, for
- * SHA-256, the hash of an external key that was agreed without any (RFC 8446 §4.2.11). */
+ * the hash of that. */
 export function pskOffers(
   longTerm: LongTermKey,
   protocol: Protocol,
   suites: readonly number[],
   entropy: Entropy,
 ): PskOffer[] {
-  const { key, plainIdentity } = longTerm;
+  const { key, plainIdentity, plainHash = PLAIN_HASH } = longTerm;
   if (plainIdentity !== undefined) {
-    return [{ identity: plainIdentity.slice(), psk: key.slice(), hash: "sha256", binder: "external" }];
+    return [{ identity: plainIdentity.slice(), psk: key.slice(), hash: plainHash, binder: "external" }];
   }
   const identityKey = identityKeyOf(key);
   const nonce = new Uint8Array(IDENTITY_NONCE_LEN);
@@ -55,15 +63,16 @@ export function pskOffers(
   return offers;
 }
 
-/** The hash that a PSK under this identity is for, as far as the identity tells. */
-export function hashOfIdentity(identity: Uint8Array, protocol: Protocol): HashName {
+/** The hash that a PSK under this identity is for, as far as the identity tells; a plain one is for `plainHash`. */
+export function hashOfIdentity(
+  identity: Uint8Array,
+  protocol: Protocol,
+  plainHash: HashName = PLAIN_HASH,
+): HashName {
   const imported = parseImportedIdentity(identity);
-  const isSha384 = imported?.targetProtocol === TARGET_PROTOCOL[protocol] &&
-    imported.targetKdf === TARGET_KDF.sha384;
-  return isSha384 ? "sha384" : "sha256";
+  if (imported?.targetProtocol !== TARGET_PROTOCOL[protocol]) return plainHash;
+  return imported.targetKdf === TARGET_KDF.sha384 ? "sha384" : "sha256";
 }
-
-const NO_KEY = new Uint8Array(32);
 
 interface Entry {
   readonly index: number;
@@ -72,6 +81,7 @@ interface Entry {
   /** Of no meaning with a plain identity. */
   readonly identityKey: Uint8Array;
   readonly plainIdentity: Uint8Array | undefined;
+  readonly plainHash: HashName;
 }
 
 /** A server's clients. Looks through all of them each time, so that the time tells nothing about whom it found. */
@@ -84,11 +94,12 @@ export class PskDirectory {
   constructor(protocol: Protocol, clients: readonly LongTermKey[], secrets: SecretMemory = heapSecrets) {
     this.#protocol = protocol;
     this.#secrets = secrets;
-    this.#entries = clients.map(({ key, plainIdentity }, index) => ({
+    this.#entries = clients.map(({ key, plainIdentity, plainHash = PLAIN_HASH }, index) => ({
       index,
       key: this.#kept(plainIdentity === undefined ? importerKeyOf(key) : key.slice()),
       identityKey: this.#kept(identityKeyOf(key)),
       plainIdentity,
+      plainHash,
     }));
   }
 
@@ -114,9 +125,9 @@ export class PskDirectory {
       imported.targetProtocol === TARGET_PROTOCOL[this.#protocol] && imported.targetKdf === TARGET_KDF[hash];
     const owners: Entry[] = [];
     this.#entries.forEach((entry) => {
-      const { identityKey, plainIdentity } = entry;
+      const { identityKey, plainIdentity, plainHash } = entry;
       const matches = plainIdentity !== undefined
-        ? hash === "sha256" && equalsConstantTime(plainIdentity, identity)
+        ? hash === plainHash && equalsConstantTime(plainIdentity, identity)
         : isForThis && identityMatches(identityKey, imported.externalIdentity);
       if (matches) owners.push(entry);
     });

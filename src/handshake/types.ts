@@ -58,6 +58,8 @@ export interface Policy {
   readonly suites: readonly number[];
   /** Group numbers, known ones. */
   readonly groups: readonly number[];
+  /** The hash that keys with plain identities were agreed for; SHA-256 unless given (RFC 8446 §4.2.11). */
+  readonly plainHash?: HashName;
 }
 
 /** The caller owns and wipes the secrets. */

@@ -16,7 +16,7 @@
  *   move         client: another local port  close     close_notify, and the end
  * Lines on standard output:
  *   port N       bound                       connected SUITE GROUP RX TX    (connection ids in hex, - for none)
- *   data TEXT    application data            cids RX TX                     (after a change)
+ *   data TEXT    application data, if any    cids RX TX                     (after a change)
  *   closed       close_notify came           error N TEXT                   and the end */
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -231,7 +231,7 @@ static void read_all(void) {
     }
     while (len > 0 && text[len - 1] == 0) len--;
     text[len] = 0;
-    printf("data %s\n", text);
+    if (len > 0) printf("data %s\n", text);
   }
 }
 

@@ -3,63 +3,29 @@
  *   DtlsClient ── 127.0.0.1 ── wolfSSL server          wolfSSL client ── 127.0.0.1 ── HelloGate, DtlsServer
  */
 import assert from "node:assert/strict";
-import { DtlsClient, type DtlsClientOptions, type DtlsResult } from "../../src/flight/dtls_client.ts";
-import { DtlsServer, type DtlsServerOptions } from "../../src/flight/dtls_server.ts";
-import { HelloGate } from "../../src/flight/hello_gate.ts";
+import type { DtlsClientOptions, DtlsResult } from "../../src/flight/dtls_client.ts";
+import type { DtlsServerOptions } from "../../src/flight/dtls_server.ts";
 import { PskDirectory } from "../../src/handshake/psk_directory.ts";
 import type { Session } from "../../src/session/session.ts";
-import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
+import { type Loses, OurClient, OurServer } from "./ends.ts";
+import { freePort } from "./loopback.ts";
 import {
   CLIENT_LINE,
   findPeer,
-  freePort,
-  Loopback,
-  nowNs,
   PEER_CLIENT_KEY,
   PEER_KEY,
   type PeerRun,
   runPeer,
   SERVER_LINE,
   SUITE_NAMES,
-  Talk,
 } from "./wolfssl_peer.ts";
 
-const entropy = { fill: (out: Uint8Array) => void crypto.getRandomValues(out as Uint8Array<ArrayBuffer>) };
 const found = await findPeer();
 const dir = "dir" in found ? found.dir : "";
 const why = "missing" in found ? ` (skipped: ${found.missing})` : "";
 
 function interop(name: string, run: () => Promise<void>): void {
   Deno.test({ name: name + why, ignore: why !== "", fn: run });
-}
-
-/** Keeps an endpoint's datagrams going out and its timer running. */
-class Drive {
-  #timer: number | undefined;
-  readonly #endpoint: DtlsClient | DtlsServer;
-  readonly #send: (datagram: Uint8Array) => void;
-
-  constructor(endpoint: DtlsClient | DtlsServer, send: (datagram: Uint8Array) => void) {
-    this.#endpoint = endpoint;
-    this.#send = send;
-  }
-
-  turn(): void {
-    for (let out = this.#endpoint.nextDatagram(); out !== undefined; out = this.#endpoint.nextDatagram()) {
-      this.#send(out);
-    }
-    clearTimeout(this.#timer);
-    const nextNs = this.#endpoint.nextTimeoutNs();
-    if (nextNs === Infinity) return;
-    this.#timer = setTimeout(() => {
-      this.#endpoint.handleTimeout(nowNs());
-      this.turn();
-    }, Math.max(0, (nextNs - nowNs()) / 1e6));
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
 }
 
 interface Outcome {
@@ -74,102 +40,37 @@ interface Outcome {
 async function serve(
   options: Partial<DtlsServerOptions>,
   args: readonly string[],
-  loses?: (index: number) => boolean,
+  loses?: Loses,
 ): Promise<Outcome> {
   const directory = new PskDirectory("dtls", [PEER_CLIENT_KEY]);
-  const all: DtlsServerOptions = {
-    secret: crypto.getRandomValues(new Uint8Array(32)),
-    suites: [0x1301, 0x1303],
-    groups: [0x1d, 0x17],
-    entropy,
-    lookup: (identity, hash) => directory.lookup(identity, hash),
-    timeoutNs: 200e6,
-    ...options,
-  };
-  const gate = new HelloGate(all);
-  const socket = await Loopback.open(loses);
-  const lines: string[] = [];
-  let server: DtlsServer | undefined;
-  let drive: Drive | undefined;
-  let talk: Talk | undefined;
-  socket.onDatagram((datagram, from) => {
-    const address = new TextEncoder().encode(`${from.address}:${from.port}`);
-    if (datagram[0] === CONTENT_TYPE.handshake) {
-      const verdict = gate.respond(datagram, address, nowNs());
-      if (verdict.kind === "reply") socket.send(verdict.datagram, from.port);
-      if (verdict.kind === "pass" && server === undefined) {
-        server = new DtlsServer(all, address);
-        server.start(nowNs());
-        drive = new Drive(server, (out) => socket.send(out, from.port));
-      }
-    }
-    server?.receive(datagram, nowNs());
-    drive?.turn();
-    if (server?.result === undefined) return;
-    talk ??= new Talk(server.result, "server");
-    const texts = talk.open(datagram);
-    for (const control of talk.controls()) socket.send(control, from.port);
-    for (const text of texts) {
-      lines.push(text);
-      socket.send(talk.line(SERVER_LINE), from.port);
-    }
-  });
-  const peer = await runPeer(dir, "client", ["-h", "127.0.0.1", "-p", String(socket.port), ...args]);
-  drive?.stop();
-  await socket.close();
-  return { peer, result: server?.result, phase: server?.phase ?? "hello", lines, session: talk?.session };
+  const lookup: DtlsServerOptions["lookup"] = (identity, hash) => directory.lookup(identity, hash);
+  const server = await OurServer.start({ lookup, ...options }, {}, loses);
+  const running = runPeer(dir, "client", ["-h", "127.0.0.1", "-p", String(server.port), ...args]);
+  await server.until(() => server.lines.length > 0);
+  server.say(SERVER_LINE);
+  const peer = await running;
+  await server.stop();
+  const { result, phase, lines, talk } = server;
+  return { peer, result, phase, lines, session: talk?.session };
 }
 
 /** Our client; connects to wolfSSL's server, says a line and waits for the answer. */
 async function connect(
   options: Partial<DtlsClientOptions>,
   args: readonly string[],
-  loses?: (index: number) => boolean,
+  loses?: Loses,
 ): Promise<Outcome> {
   const port = await freePort();
-  const running = runPeer(dir, "server", ["-p", String(port), ...args]);
-  const socket = await Loopback.open(loses);
-  const client = new DtlsClient({
-    key: PEER_KEY,
-    suites: [0x1301, 0x1303],
-    groups: [0x1d, 0x17],
-    entropy,
-    datagramLen: 0,
-    timeoutNs: 200e6,
-    ...options,
-  });
-  const lines: string[] = [];
-  let talk: Talk | undefined;
-  let saying: number | undefined;
-  const drive = new Drive(client, (out) => socket.send(out, port));
-  socket.onDatagram((datagram) => {
-    client.receive(datagram, nowNs());
-    drive.turn();
-    if (client.result === undefined) return;
-    if (talk === undefined) {
-      const fresh = talk = new Talk(client.result, "client");
-      const say = () => socket.send(fresh.line(CLIENT_LINE), port);
-      say();
-      saying = setInterval(say, 300); // application data has nobody to repeat it
-    }
-    const texts = talk.open(datagram);
-    if (talk.session.receiveEpochs.some(({ authenticated }) => authenticated > 0)) {
-      client.noteAuthenticRecord();
-    }
-    for (const control of talk.controls()) socket.send(control, port);
-    for (const text of texts) {
-      clearInterval(saying);
-      lines.push(text);
-      socket.send(talk.closeNotify(), port);
-    }
-  });
-  client.start(nowNs());
-  drive.turn();
+  let hasEnded = false;
+  // Its server reads anew when a datagram follows the line, and our ACK of a ticket (-T: none) may be that.
+  const running = runPeer(dir, "server", ["-p", String(port), "-T", ...args]).finally(() => hasEnded = true);
+  const client = await OurClient.start(port, { key: PEER_KEY, ...options }, {}, loses);
+  await client.until(() => client.lines.length > 0 || hasEnded, () => client.say(CLIENT_LINE), 300);
+  client.closeNotify();
   const peer = await running;
-  clearInterval(saying);
-  drive.stop();
-  await socket.close();
-  return { peer, result: client.result, phase: client.phase, lines, session: talk?.session };
+  await client.stop();
+  const { result, phase, lines, talk } = client;
+  return { peer, result, phase, lines, session: talk?.session };
 }
 
 const HYBRID = 0x11ec;

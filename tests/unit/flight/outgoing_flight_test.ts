@@ -62,7 +62,14 @@ Deno.test("OutgoingFlight.compose() fills datagrams of any length exactly, and a
 Deno.test("OutgoingFlight.compose() without padding never exceeds its limit", () => {
   const messages = [message(0, 0, 130), message(2, 1, 3000)];
   const datagrams = new OutgoingFlight(messages).compose(maker(), { limit: 1200, exact: false });
-  assert.deepEqual(datagrams.map(({ length }) => length), [1200, 1200, 25 + 130 + 3000 + 3 * 34 - 2400]);
+  assert.deepEqual(datagrams.map(({ length }) => length), [25 + 130, 1200, 1200, 3000 + 3 * 34 - 2400]);
+});
+
+Deno.test("OutgoingFlight.compose() without padding has no datagram with both clear and protected records", () => {
+  const messages = [message(0, 0, 1300), message(2, 1, 20), message(2, 2, 32)];
+  const datagrams = new OutgoingFlight(messages).compose(maker(), { limit: 1200, exact: false });
+  const kinds = datagrams.map((datagram) => splitDatagram(datagram).map(({ kind }) => kind));
+  assert.deepEqual(kinds, [["plaintext"], ["plaintext"], ["ciphertext", "ciphertext"]]);
 });
 
 Deno.test("OutgoingFlight.acknowledge() leaves what was not named to be sent again, in new records", () => {
