@@ -22,7 +22,7 @@ export PATH=$PATH:/usr/sbin:/sbin # nft and ethtool live there; a user's PATH of
 # nobody but `-A`. Names are of the programs that src/host and src/demo run.
 readonly permissions=(
   --allow-ffi --allow-net --allow-read --allow-write --allow-sys
-  "--allow-run=ip,nft,sysctl,ping,ethtool,unshare"
+  "--allow-run=ip,nft,sysctl,ping,ethtool,unshare,taskset"
   "--allow-env=I405_DEMO_WITHOUT_ROOT,SUDO_UID,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"
 )
 

@@ -33,7 +33,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/config": ["src/base", "src/wire", "src/schedule", "src/carrier"],
   "src/host": ["src/base", "src/wire", "src/config"],
   "src/demo": ["src/base", "src/ports", "src/schedule", "src/config", "src/status"],
-  "src/audit": ["src/base", "src/ports", "src/schedule", "src/config", "src/status"],
+  "src/audit": ["src/base", "src/ports", "src/schedule", "src/config", "src/status", "src/demo"],
   "src/doctor": ["src/base", "src/ports", "src/schedule", "src/config", "src/status"],
   "src/tunnel": [
     ...["base", "ports", "schedule", "wire", "bond", "crypto", "record", "handshake", "framing", "flight"],

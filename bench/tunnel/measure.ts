@@ -1,7 +1,7 @@
 /** One run through a tunnel that is up: iperf3, ping, and what the two processes cost meanwhile. */
 
 import { parsePing } from "../../src/demo/traffic.ts";
-import { median, summarize } from "../../src/demo/stats.ts";
+import { median, summarize } from "../../src/base/statistics.ts";
 import { INNER_SERVER, type Lab, type Place, type Tunnel } from "./ends.ts";
 
 const UDP_PAYLOAD_RATIO = 0.9; // of the payload limit

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError, DirectionError } from "../config/mod.ts";
 import { HostError } from "../host/mod.ts";
 import { StatusError } from "../status/status_server.ts";
+import { addAudit } from "./commands/audit.ts";
 import { addClient } from "./commands/client.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addKeygen } from "./commands/keygen.ts";
@@ -72,6 +73,7 @@ function commands(output: Output, exit: (code: number) => void): Command {
   addClient(program, exit);
   addServer(program, exit);
   addDemo(program, exit);
+  addAudit(program, exit);
   addKeygen(program, output.out);
   addTun(program);
   addStatus(program, output.out);

@@ -87,6 +87,12 @@ export class Child {
     }
   }
 
+  /** Writes a line to its standard input. */
+  async say(line: string): Promise<void> {
+    const writer = this.#process.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(`${line}\n`)).finally(() => writer.releaseLock());
+  }
+
   /** The last lines, for messages. */
   tail(): string {
     return this.lines.slice(-15).map((line) => `  ${line}`).join("\n");

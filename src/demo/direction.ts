@@ -23,7 +23,7 @@ import {
   histogramPoints,
   median,
   summarize,
-} from "./stats.ts";
+} from "../base/statistics.ts";
 import type { TracedSlot } from "./trace_file.ts";
 
 // Chosen here.

@@ -15,19 +15,39 @@ export interface EndPlan {
   /** CPU of the pacer; undefined: the program chooses. */
   readonly cpu: number | undefined;
   readonly schedFifo: boolean;
+  readonly pollMode?: string;
+  /** CPUs that the whole process is confined to, as taskset(1) reads them; undefined: all. */
+  readonly confinedTo?: string;
 }
+
+/** What both directions are like. */
+export interface TunnelPlan {
+  readonly intervalNs: number;
+  readonly packetLen: number;
+  /** As in a configuration; undefined: the default. */
+  readonly jitter?: string;
+}
+
+const DEMO_TUNNEL: TunnelPlan = { intervalNs: INTERVAL_NS, packetLen: PACKET_LEN };
 
 export interface Ends {
   readonly client: Child;
   readonly server: Child;
 }
 
-function pacing({ cpu, schedFifo }: EndPlan): string {
-  return `[pacing]\nsched_fifo = ${schedFifo}\n${cpu === undefined ? "" : `cpu = ${cpu}\n`}`;
+function pacing({ cpu, schedFifo, pollMode }: EndPlan): string {
+  return [
+    "[pacing]",
+    `sched_fifo = ${schedFifo}`,
+    ...(cpu === undefined ? [] : [`cpu = ${cpu}`]),
+    ...(pollMode === undefined ? [] : [`poll_mode = "${pollMode}"`]),
+  ].join("\n");
 }
 
-function clientToml(site: Site, plan: EndPlan): string {
-  const direction = `interval = "${INTERVAL_NS} ns"\npacket_length = ${PACKET_LEN}\n`;
+function clientToml(site: Site, plan: EndPlan, { intervalNs, packetLen, jitter }: TunnelPlan): string {
+  const direction = `interval = "${intervalNs} ns"\npacket_length = ${packetLen}\n${
+    jitter === undefined ? "" : `jitter = "${jitter}"\n`
+  }`;
   return `[tunnel]
 peer = "${OUTER.server}:${SERVER_PORT}"
 name = "demo"
@@ -58,7 +78,7 @@ ${mtu === undefined ? "" : `mtu = ${mtu}\n`}
 name = "demo"
 key_file = "server.key"
 addresses = ["${INNER.client}"]
-max_speed = "100 Mbit/s"
+max_speed = "1 Gbit/s"
 
 ${pacing(plan)}
 [status]
@@ -71,14 +91,15 @@ export async function startEnds(
   site: Site,
   plans: Readonly<Record<"client" | "server", EndPlan>>,
   mtu: number,
+  tunnel = DEMO_TUNNEL,
 ): Promise<Ends> {
   const key = await site.runSelf("client", "keygen");
   await site.file("client.key", key);
   await site.file("server.key", key);
   const serverFile = await site.file("server.toml", serverToml(site, plans.server, mtu));
-  const clientFile = await site.file("client.toml", clientToml(site, plans.client));
-  const server = site.startSelf("server", "server", "server", serverFile);
-  const client = site.startSelf("client", "client", "client", clientFile);
+  const clientFile = await site.file("client.toml", clientToml(site, plans.client, tunnel));
+  const server = site.startSelfOn(plans.server.confinedTo, "server", "server", "server", serverFile);
+  const client = site.startSelfOn(plans.client.confinedTo, "client", "client", "client", clientFile);
   await client.line(/tunnel up/, UP_WAIT_MS);
   return { client, server };
 }

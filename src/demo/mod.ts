@@ -3,4 +3,5 @@
 export { runDemoChild } from "./inner.ts";
 export type { DemoOptions, DemoPorts } from "./ports.ts";
 export type { DemoResult } from "./result.ts";
-export { EXIT as DEMO_EXIT, runDemo } from "./run.ts";
+export { runDemo } from "./run.ts";
+export { EXIT as DEMO_EXIT } from "./stage.ts";

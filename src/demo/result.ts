@@ -1,6 +1,6 @@
 /** What a demonstration found. This is also what `--json` prints. NaN becomes null there. */
 
-import type { Summary } from "./stats.ts";
+import type { Summary } from "../base/statistics.ts";
 
 export const CLASSES = ["idle", "busy"] as const;
 /** What the user did meanwhile. */

@@ -10,13 +10,13 @@ import { resultPage } from "./page.ts";
 import type { DemoOptions, DemoPorts } from "./ports.ts";
 import type { DemoResult, DirectionView, Phase, UserView } from "./result.ts";
 import { parseSeenFile, type SeenFile } from "./seen_file.ts";
-import { removeLeftovers, SEEN_AT, Site } from "./site.ts";
+import { removeLeftovers, SEEN_AT, type Site } from "./site.ts";
+import { assertFolder, EXIT, onStage, selfCommand, writePage } from "./stage.ts";
 import { resultText } from "./text.ts";
 import type { TraceFile } from "./trace_file.ts";
 import { Traffic } from "./traffic.ts";
 import { judge } from "./verdicts.ts";
 
-export const EXIT = { holds: 0, broken: 1, failed: 1, noRight: 77, interrupted: 130 } as const;
 // Chosen here.
 const SECONDS_DEFAULT = 24;
 const SECONDS_MIN = 8;
@@ -34,43 +34,13 @@ const WITHOUT_ROOT = "I405_DEMO_WITHOUT_ROOT";
  * 130 after an interruption. Nothing is left behind in any case but the page. */
 export async function runDemo(options: DemoOptions, log: Log, ports: () => DemoPorts): Promise<number> {
   if (Deno.uid() !== 0) return await runWithoutRoot(log);
-  const interruption = interrupted();
-  const site = await Site.create(selfCommand());
-  let code: number = EXIT.failed;
-  try {
-    const work = demonstrate(site, options, log, ports());
-    work.catch(() => {/* After an interruption its parts fail, one after the other. */});
-    code = await Promise.race([work, interruption.promise]);
-    if (code === EXIT.interrupted) log.warn("interrupted");
-  } catch (error) {
-    if (!(error instanceof DemoError)) throw error;
-    for (const line of error.message.split("\n")) log.error(line);
-  } finally {
-    if (options.keep) await keepDirectory(site, log);
-    for (const message of await site.close()) log.warn("could not be taken away", { message });
-    interruption.release();
-  }
-  return code;
-}
-
-/** The command that runs this program: compiled, or by `deno run`. */
-function selfCommand(): string[] {
-  if (Deno.build.standalone) return [Deno.execPath()];
-  return [Deno.execPath(), "run", "-A", new URL(Deno.mainModule).pathname];
-}
-
-function interrupted(): { readonly promise: Promise<number>; release(): void } {
-  let release = () => {};
-  const promise = new Promise<number>((resolve) => {
-    const listener = () => resolve(EXIT.interrupted);
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) Deno.addSignalListener(signal, listener);
-    release = () => {
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-        Deno.removeSignalListener(signal, listener);
-      }
-    };
-  });
-  return { promise, release };
+  return await onStage(
+    log,
+    (site) => demonstrate(site, options, log, ports()),
+    async (site) => {
+      if (options.keep) await keepDirectory(site, log);
+    },
+  );
 }
 
 async function keepDirectory(site: Site, log: Log): Promise<void> {
@@ -117,24 +87,6 @@ async function demonstrate(site: Site, options: DemoOptions, log: Log, ports: De
   await writePage(out, resultPage(result));
   console.log(options.json ? JSON.stringify(result) : `${resultText(result)}\nThe same with plots: ${out}`);
   return result.holds ? EXIT.holds : EXIT.broken;
-}
-
-/** Before anything is made: a page that cannot be written at the end would be a pity. */
-async function assertFolder(path: string): Promise<void> {
-  const folder = path.includes("/") ? path.slice(0, path.lastIndexOf("/") + 1) : ".";
-  const found = await Deno.stat(folder).catch(() => undefined);
-  if (found?.isDirectory !== true) {
-    throw new DemoError(`Cannot write ${path}: there is no folder ${folder}; choose another with --out FILE`);
-  }
-}
-
-async function writePage(path: string, page: string): Promise<void> {
-  try {
-    await Deno.writeTextFile(path, page);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DemoError(`Cannot write ${path}: ${reason}; choose another place with --out FILE`);
-  }
 }
 
 async function gather(

@@ -77,8 +77,14 @@ export class Site {
 
   /** Starts this program in a place with other arguments. It ends with the site at the latest. */
   startSelf(name: string, place: Place, ...args: string[]): Child {
+    return this.startSelfOn(undefined, name, place, ...args);
+  }
+
+  /** The same, on these CPUs alone ("0", "0,2-3"); undefined: on any. */
+  startSelfOn(cpus: string | undefined, name: string, place: Place, ...args: string[]): Child {
     this.assertOpen();
-    const child = new Child(name, this.#within(place, [...this.#self, ...args]));
+    const confined = cpus === undefined ? [] : ["taskset", "-c", cpus];
+    const child = new Child(name, this.#within(place, [...confined, ...this.#self, ...args]));
     this.#undo.push(() => child.stop());
     return child;
   }

@@ -5,7 +5,7 @@ import type { FetchReport } from "./inner.ts";
 import { INNER, INTERVAL_NS } from "./ends.ts";
 import type { Phase, RoundTrips, TrafficClass, Transfer, UserView } from "./result.ts";
 import type { Site } from "./site.ts";
-import { summarize } from "./stats.ts";
+import { summarize } from "../base/statistics.ts";
 
 // Chosen here.
 const PORT = 8080;

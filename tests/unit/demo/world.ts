@@ -4,7 +4,7 @@ import { SeededRandom, seedOf } from "../../../src/base/random.ts";
 import type { DirectionInput } from "../../../src/demo/direction.ts";
 import type { Phase, UserView } from "../../../src/demo/result.ts";
 import type { SeenFrame } from "../../../src/demo/seen_file.ts";
-import { summarize } from "../../../src/demo/stats.ts";
+import { summarize } from "../../../src/base/statistics.ts";
 import type { TracedSlot } from "../../../src/demo/trace_file.ts";
 
 export const INTERVAL_NS = 1e6;

@@ -1,6 +1,6 @@
 /** Numbers about numbers: quantiles, spread, distances between two samples. Pure. */
 
-import { assert } from "../base/mod.ts";
+import { assert } from "./mod.ts";
 
 /** Of one sample, in the unit of its values. `sd` divides by n − 1. All NaN but `count` for an empty one. */
 export interface Summary {

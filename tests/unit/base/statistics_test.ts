@@ -10,7 +10,7 @@ import {
   quantile,
   sorted,
   summarize,
-} from "../../../src/demo/stats.ts";
+} from "../../../src/base/statistics.ts";
 
 const sample = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 60 });
 const near = (a: number, b: number, tolerance = 1e-9) =>

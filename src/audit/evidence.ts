@@ -1,0 +1,57 @@
+/** From rounds to sessions: one direction of one tunnel. */
+
+import type { SeenFrame } from "../demo/seen_file.ts";
+import { ExactCounts } from "./exact.ts";
+import type { Block, End, Round } from "./lab.ts";
+import { type Pairing, pairPackets, pathDelayNs } from "./pairing.ts";
+import { type AuditSession, auditSession } from "./session.ts";
+
+/** A packet may be stamped so much before the sender's clock says that it was sent: clocks are compared to 256 ns. */
+const TOLERANCE_NS = 1000;
+
+export interface DirectionPlan {
+  readonly from: End;
+  readonly interfaceIndex: number;
+  readonly serverPort: number;
+  readonly intervalNs: number;
+}
+
+export class DirectionEvidence {
+  readonly exact = new ExactCounts();
+  readonly sessions: AuditSession[] = [];
+  readonly #plan: DirectionPlan;
+  #delayNs = NaN;
+
+  constructor(plan: DirectionPlan) {
+    this.#plan = plan;
+  }
+
+  add(round: Round): void {
+    const { from, serverPort } = this.#plan;
+    const trace = round.traces[from];
+    const clockDifferenceNs = round.seen.wallBaseNs - trace.wallBaseNs;
+    const times = this.exact.frames(this.#frames(round), serverPort, from).map((t) => t + clockDifferenceNs);
+    const pairing = pairPackets(times, trace.slots, TOLERANCE_NS);
+    this.exact.pairing(pairing);
+    if (pairing.pairs.length === 0) return;
+    // The same for all rounds: a difference between rounds is one that an observer sees.
+    if (Number.isNaN(this.#delayNs)) this.#delayNs = pathDelayNs(pairing.pairs);
+    for (const block of round.blocks) this.#session(block, pairing, trace.wallBaseNs);
+  }
+
+  #frames({ seen }: Round): SeenFrame[] {
+    return seen.frames.filter(({ interfaceIndex, outgoing }) =>
+      interfaceIndex === this.#plan.interfaceIndex && !outgoing
+    );
+  }
+
+  #session(block: Block, { pairs, skippedNs }: Pairing, wallBaseNs: number): void {
+    const fromNs = block.fromMs * 1e6 - wallBaseNs;
+    const toNs = block.toMs * 1e6 - wallBaseNs;
+    const inside = pairs.filter(({ plannedNs }) => plannedNs >= fromNs && plannedNs < toNs);
+    const skipped = skippedNs.filter((time) => time >= fromNs && time < toNs).length;
+    if (inside.length === 0) return;
+    const context = { intervalNs: this.#plan.intervalNs, delayNs: this.#delayNs };
+    this.sessions.push(auditSession(block.load, inside, skipped, context));
+  }
+}

@@ -1,0 +1,89 @@
+/** G0: what has to be exact, over a whole run: lengths, header fields, packets and slots. */
+
+import { identificationRule, isDataRecord, parseOuterPacket } from "../demo/outer_packet.ts";
+import type { OuterPacket } from "../demo/outer_packet.ts";
+import type { SeenFrame } from "../demo/seen_file.ts";
+import { type Gate, gate } from "./gate.ts";
+import type { Pairing } from "./pairing.ts";
+
+/** What was seen of one direction, in any number of parts. */
+export class ExactCounts {
+  readonly lengths = new Map<number, number>();
+  readonly headers = new Set<string>();
+  readonly recordHeaders = new Set<string>();
+  readonly identification = new Set<string>();
+  packets = 0;
+  slots = 0;
+  skipped = 0;
+  missing = 0;
+  unscheduled = 0;
+  otherFrames = 0;
+
+  /** Counts the frames of one part and returns the times of the tunnel's, ns on the observer's clock. */
+  frames(frames: readonly SeenFrame[], serverPort: number, from: "client" | "server"): number[] {
+    const times: number[] = [];
+    const identifications: number[] = [];
+    for (const frame of frames) {
+      const outer = parseOuterPacket(frame.head, frame.len);
+      const port = from === "server" ? outer?.sourcePort : outer?.destinationPort;
+      if (outer === undefined || port !== serverPort) {
+        this.otherFrames++;
+        continue;
+      }
+      times.push(frame.timeNs);
+      identifications.push(outer.identification);
+      this.#packet(outer, frame.len);
+    }
+    if (identifications.length > 0) this.identification.add(identificationRule(identifications));
+    return times;
+  }
+
+  pairing({ pairs, skippedNs, missing, unscheduled }: Pairing): void {
+    this.slots += pairs.length + missing + skippedNs.length;
+    this.skipped += skippedNs.length;
+    this.missing += missing;
+    this.unscheduled += unscheduled;
+  }
+
+  #packet(outer: OuterPacket, len: number): void {
+    this.packets++;
+    this.lengths.set(len, (this.lengths.get(len) ?? 0) + 1);
+    this.headers.add(outer.fields);
+    this.recordHeaders.add(
+      isDataRecord(outer) ? `data record of ${outer.recordLen} bytes` : "no data record",
+    );
+  }
+
+  gates(packetLen: number): Gate[] {
+    const lengths = [...this.lengths.keys()];
+    return [
+      exact("one length", lengths.length === 1 && lengths[0] === packetLen, this.packets, lengths.join(", ")),
+      exact("one set of header fields", this.headers.size === 1, this.packets, [...this.headers].join(" | ")),
+      exact(
+        "data records of one form",
+        this.recordHeaders.size === 1,
+        this.packets,
+        [
+          ...this.recordHeaders,
+        ].join(" | "),
+      ),
+      exact(
+        "IP identification by one rule",
+        this.identification.size === 1 && !this.identification.has("irregular"),
+        this.packets,
+        [...this.identification].join(", "),
+      ),
+      exact(
+        "each packet is a slot, each slot that was sent a packet",
+        this.missing === 0 && this.unscheduled === 0,
+        this.slots,
+        `${this.slots} slots, ${this.skipped} skipped, ${this.missing} not seen, ${this.unscheduled} unscheduled`,
+      ),
+      exact("nothing else on the link", this.otherFrames === 0, this.packets, `${this.otherFrames} frames`),
+    ];
+  }
+}
+
+function exact(name: string, holds: boolean, count: number, detail: string): Gate {
+  return gate("G0", name, { verdict: count === 0 ? "not shown" : holds ? "holds" : "fails", detail });
+}

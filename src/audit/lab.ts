@@ -1,0 +1,167 @@
+/** A tunnel to be audited on this machine, everything that loads it, and rounds of measurement. */
+
+import { type Child, DemoError, sleep, whileRunning } from "../demo/child.ts";
+import { type EndPlan, INNER, SERVER_PORT, startEnds, tunMtu, type TunnelPlan } from "../demo/ends.ts";
+import { parseSeenFile, type SeenFile } from "../demo/seen_file.ts";
+import { SEEN_AT, type Site } from "../demo/site.ts";
+import { parseTraceFile, type TraceFile } from "../demo/trace_file.ts";
+import type { LoadClass } from "./session.ts";
+
+export { SERVER_PORT };
+export type End = "client" | "server";
+// Chosen here.
+const SINK_PORT = 8405;
+const READY_WAIT_MS = 20_000;
+const SETTLE_MS = 600;
+/** Outer headers, record header, tag and content type, head of an inner packet: the rest is the inner packet's. */
+const OVERHEAD_LEN = 28 + 5 + 16 + 1 + 3;
+
+/** Where everything runs. `quiet`: CPUs of all that is not measured. */
+export interface LabPlan {
+  readonly tunnel: TunnelPlan;
+  readonly ends: Readonly<Record<End, EndPlan>>;
+  readonly quiet: string | undefined;
+  readonly hogs: number;
+}
+
+/** One stretch of one load, Unix time in ms, guards left out. */
+export interface Block {
+  readonly load: LoadClass;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export interface Round {
+  readonly blocks: readonly Block[];
+  readonly seen: SeenFile;
+  /** Slots of both ends that have come since the last round. */
+  readonly traces: Readonly<Record<End, TraceFile>>;
+}
+
+/** Times within a round. */
+export interface BlockTimes {
+  readonly sessionMs: number;
+  readonly guardMs: number;
+}
+
+export class AuditLab {
+  readonly #site: Site;
+  readonly #plan: LabPlan;
+  readonly #children: Child[] = [];
+  readonly #loads: Child[] = [];
+  readonly #read: Record<End, { offset: number; head: string }> = {
+    client: { offset: 0, head: "" },
+    server: { offset: 0, head: "" },
+  };
+  #rounds = 0;
+
+  private constructor(site: Site, plan: LabPlan) {
+    this.#site = site;
+    this.#plan = plan;
+  }
+
+  /** Starts both ends and the loads in a site that is built. */
+  static async open(site: Site, plan: LabPlan): Promise<AuditLab> {
+    const lab = new AuditLab(site, plan);
+    const ends = await startEnds(site, plan.ends, plan.tunnel.packetLen - OVERHEAD_LEN, plan.tunnel);
+    lab.#children.push(ends.server, ends.client);
+    await tunMtu(site);
+    await lab.#load("server", "sink", INNER.server, String(SINK_PORT));
+    lab.#loads.push(await lab.#load("client", "source", INNER.server, String(SINK_PORT)));
+    // Hogs may run on any CPU, that of the pacer as well: so may any program of a user's.
+    for (let i = 0; i < plan.hogs; i++) {
+      lab.#loads.push(await lab.#ready(lab.#self(undefined, "client", "hog")));
+    }
+    await sleep(SETTLE_MS);
+    return lab;
+  }
+
+  /** Runs the loads of `order` one after the other with an observer beside. */
+  async round(order: readonly LoadClass[], times: BlockTimes): Promise<Round> {
+    const path = `${this.#site.dir}/seen-${this.#rounds++}`;
+    const observer = this.#site.startSelfOn(
+      this.#plan.quiet,
+      "observer",
+      "observer",
+      "demo-child",
+      "observe",
+      path,
+      SEEN_AT.client,
+      SEEN_AT.server,
+    );
+    await observer.line(/observing/, READY_WAIT_MS);
+    await sleep(SETTLE_MS);
+    const blocks = await whileRunning([observer, ...this.#children], this.#blocks(order, times));
+    await sleep(SETTLE_MS);
+    const { code } = await observer.stop();
+    if (code !== 0) throw new DemoError(`The observer ended with ${code}:\n${observer.tail()}`);
+    await sleep(SETTLE_MS); // the traces go beyond what was seen
+    const seen = parseSeenFile(await Deno.readFile(path));
+    await Deno.remove(path);
+    return {
+      blocks,
+      seen,
+      traces: { client: await this.#trace("client"), server: await this.#trace("server") },
+    };
+  }
+
+  /** Ends everything, the tunnel in order. Throws DemoError when an end does not end well. */
+  async close(): Promise<void> {
+    for (const child of [...this.#children].reverse()) {
+      const { code } = await child.stop();
+      const isEnd = child.name === "client" || child.name === "server";
+      if (isEnd && code !== 0) throw new DemoError(`The ${child.name} ended with ${code}:\n${child.tail()}`);
+    }
+    for (const end of ["client", "server"] as const) await Deno.remove(`${this.#site.dir}/${end}.trace`);
+    for (const file of ["client.key", "server.key", "client.toml", "server.toml"]) {
+      await Deno.remove(`${this.#site.dir}/${file}`);
+    }
+  }
+
+  async #blocks(order: readonly LoadClass[], { sessionMs, guardMs }: BlockTimes): Promise<Block[]> {
+    const blocks: Block[] = [];
+    for (const load of order) {
+      this.#site.assertOpen();
+      await this.#say(load);
+      await sleep(guardMs);
+      const fromMs = Date.now();
+      await sleep(sessionMs);
+      blocks.push({ load, fromMs, toMs: fromMs + sessionMs });
+    }
+    await this.#say("idle");
+    return blocks;
+  }
+
+  async #say(load: LoadClass): Promise<void> {
+    for (const child of this.#loads) await child.say(load);
+  }
+
+  async #load(place: End, ...args: string[]): Promise<Child> {
+    return await this.#ready(this.#self(this.#plan.quiet, place, ...args));
+  }
+
+  #self(cpus: string | undefined, place: End, ...args: string[]): Child {
+    return this.#site.startSelfOn(cpus, `load (${args[0]})`, place, "audit-child", ...args);
+  }
+
+  async #ready(child: Child): Promise<Child> {
+    await child.line(/ready/, READY_WAIT_MS);
+    this.#children.push(child);
+    return child;
+  }
+
+  /** The part of an end's trace that has not been read. */
+  async #trace(end: End): Promise<TraceFile> {
+    const at = this.#read[end];
+    using file = await Deno.open(`${this.#site.dir}/${end}.trace`);
+    await file.seek(at.offset, Deno.SeekMode.Start);
+    const { size } = await file.stat();
+    const bytes = new Uint8Array(size - at.offset);
+    for (let have = 0; have < bytes.length;) have += await file.read(bytes.subarray(have)) ?? bytes.length;
+    const whole = bytes.subarray(0, bytes.lastIndexOf(10) + 1);
+    at.offset += whole.length;
+    const text = new TextDecoder().decode(whole);
+    if (at.head === "") at.head = text.slice(0, text.indexOf("\n") + 1);
+    return parseTraceFile(text.startsWith("#") ? text : at.head + text);
+  }
+}

@@ -1,0 +1,196 @@
+/** What makes the load of an audit, in processes of their own: a sink behind the server, a source of traffic beside the
+ * client, CPU hogs. They live for the whole run and are told the load of the moment by lines on standard input, so
+ * that no process starts or ends while sessions are measured.
+ *
+ * Between source and sink: one byte says what a connection is for. D: bytes come down, 16 KiB for each byte that goes
+ * up. U: bytes go up, a byte comes down for each 16 KiB. R: four bytes ask for so many. All windows are small, so that a
+ * load ends within some ten milliseconds of its last line. */
+
+import type { LoadClass } from "./session.ts";
+
+// Chosen here.
+const CHUNK_LEN = 16_384;
+const WINDOW_CHUNKS = 6;
+const PAGE_PARTS = 4;
+const PART_LEN_MAX = 60_000;
+const PAGE_PAUSE_MS = 120;
+const SPIN_MS = 2;
+const IDLE_MS = 5;
+
+type Stream = Pick<Deno.TcpConn, "read" | "write">;
+
+/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT` or `hog` until standard input ends; returns the exit code. */
+export async function runAuditChild(args: readonly string[]): Promise<number> {
+  const [kind, address, port] = args;
+  if (kind === "sink") return await serveSink(address, Number(port));
+  if (kind === "source") return await runSource(address, Number(port));
+  if (kind === "hog") return await hog();
+  console.error(`There is no part ${kind} in an audit`);
+  return 2;
+}
+
+/** The last line that came, and whether there will be more. */
+class Orders {
+  now = "idle";
+  ended = false;
+
+  constructor() {
+    this.#read().finally(() => this.ended = true);
+  }
+
+  async #read(): Promise<void> {
+    let rest = "";
+    for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      if (lines.length > 0) this.now = lines[lines.length - 1];
+    }
+  }
+
+  async until(test: () => boolean): Promise<void> {
+    while (!this.ended && !test()) await pause(IDLE_MS);
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function serveSink(hostname: string, port: number): Promise<number> {
+  const orders = new Orders();
+  const listener = Deno.listen({ hostname, port });
+  console.log("ready");
+  (async () => {
+    for await (const connection of listener) serve(connection).catch(() => connection.close());
+  })().catch(() => {/* closed below */});
+  await orders.until(() => false);
+  listener.close();
+  return 0;
+}
+
+async function serve(connection: Deno.TcpConn): Promise<void> {
+  connection.setNoDelay(true);
+  const [kind] = await readExactly(connection, 1);
+  if (kind === 0x44) await serveDown(connection);
+  else if (kind === 0x55) await serveUp(connection);
+  else await serveRequests(connection);
+}
+
+async function serveDown(stream: Stream): Promise<void> {
+  const asked = new Uint8Array(64);
+  const chunk = crypto.getRandomValues(new Uint8Array(CHUNK_LEN));
+  for (let count = await stream.read(asked); count !== null; count = await stream.read(asked)) {
+    for (let i = 0; i < count; i++) await writeAll(stream, chunk);
+  }
+}
+
+async function serveUp(stream: Stream): Promise<void> {
+  const chunk = new Uint8Array(CHUNK_LEN);
+  let owed = 0;
+  for (let count = await stream.read(chunk); count !== null; count = await stream.read(chunk)) {
+    owed += count;
+    const acks = Math.floor(owed / CHUNK_LEN);
+    owed -= acks * CHUNK_LEN;
+    if (acks > 0) await writeAll(stream, new Uint8Array(acks));
+  }
+}
+
+async function serveRequests(stream: Stream): Promise<void> {
+  const source = crypto.getRandomValues(new Uint8Array(PART_LEN_MAX));
+  while (true) {
+    const asked = await readExactly(stream, 4);
+    const len = Math.min(PART_LEN_MAX, new DataView(asked.buffer).getUint32(0));
+    await writeAll(stream, source.subarray(0, len));
+  }
+}
+
+async function runSource(hostname: string, port: number): Promise<number> {
+  const orders = new Orders();
+  const open = async (kind: string) => {
+    const connection = await Deno.connect({ hostname, port });
+    connection.setNoDelay(true);
+    await connection.write(new TextEncoder().encode(kind));
+    return connection;
+  };
+  const pages = await Promise.all(Array.from({ length: PAGE_PARTS }, () => open("R")));
+  const work = [
+    loop(orders, "bulk down", pullDown(await open("D"))),
+    loop(orders, "bulk up", pushUp(await open("U"))),
+    loop(orders, "one in flight", requestOne(await open("R"))),
+    loop(orders, "page-like bursts", () => loadPage(pages)),
+  ];
+  console.log("ready");
+  await Promise.race([Promise.all(work), orders.until(() => false)]);
+  return 0;
+}
+
+/** Does `turn` again and again while the load is `load`. */
+async function loop(orders: Orders, load: LoadClass, turn: () => Promise<void>): Promise<void> {
+  while (!orders.ended) {
+    await orders.until(() => orders.now === load);
+    if (orders.now === load) await turn();
+  }
+}
+
+/** One turn asks for what keeps the window full and takes one chunk. */
+function pullDown(stream: Stream): () => Promise<void> {
+  let flying = 0;
+  return async () => {
+    await writeAll(stream, new Uint8Array(WINDOW_CHUNKS - flying));
+    flying = WINDOW_CHUNKS;
+    await readExactly(stream, CHUNK_LEN);
+    flying--;
+  };
+}
+
+function pushUp(stream: Stream): () => Promise<void> {
+  const chunk = crypto.getRandomValues(new Uint8Array(CHUNK_LEN));
+  let flying = 0;
+  return async () => {
+    for (; flying < WINDOW_CHUNKS; flying++) await writeAll(stream, chunk);
+    flying -= await stream.read(new Uint8Array(WINDOW_CHUNKS)) ?? 0;
+  };
+}
+
+function requestOne(stream: Stream): () => Promise<void> {
+  return () => request(stream, 1);
+}
+
+async function loadPage(streams: readonly Stream[]): Promise<void> {
+  await Promise.all(streams.map((stream) => request(stream, Math.ceil(Math.random() * PART_LEN_MAX))));
+  await pause(Math.random() * 2 * PAGE_PAUSE_MS);
+}
+
+async function request(stream: Stream, len: number): Promise<void> {
+  const asked = new Uint8Array(4);
+  new DataView(asked.buffer).setUint32(0, len);
+  await writeAll(stream, asked);
+  await readExactly(stream, len);
+}
+
+/** Keeps a CPU busy while the load is "host busy". */
+async function hog(): Promise<number> {
+  const orders = new Orders();
+  console.log("ready");
+  while (!orders.ended) {
+    await orders.until(() => orders.now === "host busy");
+    const endMs = performance.now() + SPIN_MS;
+    while (performance.now() < endMs) { /* burn */ }
+    await pause(0);
+  }
+  return 0;
+}
+
+async function readExactly(stream: Stream, len: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(len);
+  for (let at = 0; at < len;) {
+    const count = await stream.read(bytes.subarray(at));
+    if (count === null) throw new Error("the other side has ended");
+    at += count;
+  }
+  return bytes;
+}
+
+async function writeAll(stream: Stream, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await stream.write(bytes.subarray(at));
+}

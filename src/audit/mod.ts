@@ -1,0 +1,7 @@
+/** `i405 audit`: what an observer can tell, measured on this machine. */
+
+export { parseLoads } from "./blocks.ts";
+export { runAuditChild } from "./load_child.ts";
+export type { AuditOptions, AuditPorts, JitterChoice } from "./options.ts";
+export { runAudit } from "./run.ts";
+export { LOAD_CLASSES } from "./session.ts";

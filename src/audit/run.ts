@@ -1,0 +1,212 @@
+/* An audit: 1 namespaces · 2 a tunnel with its ends, loads and hogs · 3 rounds: an observer beside, loads in random order
+ * · 4 packets paired with slots, cut into sessions · 5 the next tunnel, without jitter · 6 judged, printed, drawn ·
+ * whatever happens, everything taken away. */
+
+import { SeededRandom, seedOf } from "../base/random.ts";
+import { resolveDirection } from "../config/mod.ts";
+import { DemoError } from "../demo/child.ts";
+import type { EndPlan } from "../demo/ends.ts";
+import { allowedCpus, describeMachine } from "../demo/machine.ts";
+import { removeLeftovers, type Site } from "../demo/site.ts";
+import { assertFolder, EXIT, onStage, writePage } from "../demo/stage.ts";
+import type { Jitter } from "../schedule/mod.ts";
+import type { Log } from "../status/log.ts";
+import { blockOrder } from "./blocks.ts";
+import { DirectionEvidence } from "./evidence.ts";
+import { exitCodeOf, type GateVerdict } from "./gate.ts";
+import { gatesOf, judgeDirection } from "./judge.ts";
+import { AuditLab, type BlockTimes, type End, type LabPlan, type Round, SERVER_PORT } from "./lab.ts";
+import type { AuditOptions, AuditPorts } from "./options.ts";
+import { auditPage } from "./page.ts";
+import { pcapOf } from "./pcap.ts";
+import { plotsOf } from "./plots.ts";
+import type { AuditResult, AuditTunnel } from "./result.ts";
+import { auditText } from "./text.ts";
+
+// Chosen here.
+const PACKET_LEN = 1400;
+const SESSION_PACKETS = 500;
+const GUARD_MS = 250;
+const ROUND_MS = 60_000;
+const MTU = 1500;
+const DIRECTIONS = [
+  { from: "client", name: "client to server", interfaceIndex: 0 },
+  { from: "server", name: "server to client", interfaceIndex: 1 },
+] as const;
+
+/** Runs an audit and prints what came of it. Returns the exit code: 0 every gate holds, 1 one fails or the audit could
+ * not be made, 2 not shown, 77 no right to make it, 130 interrupted. */
+export async function runAudit(options: AuditOptions, log: Log, ports: AuditPorts): Promise<number> {
+  if (Deno.uid() !== 0) {
+    log.error("An audit makes network namespaces and judges real-time scheduling: run it as root");
+    return EXIT.noRight;
+  }
+  return await onStage(log, (site) => audit(site, options, log, ports));
+}
+
+async function audit(site: Site, options: AuditOptions, log: Log, ports: AuditPorts): Promise<number> {
+  await assertFolder(options.out);
+  if (options.traces !== undefined) await makeDirectory(options.traces);
+  await removeLeftovers();
+  await site.build();
+  const startMs = Date.now();
+  const tunnels: AuditTunnel[] = [];
+  const jitters = options.jitter === "both" ? ["on", "off"] as const : [options.jitter];
+  for (const jitter of jitters) {
+    const minutes = options.minutes / jitters.length;
+    tunnels.push(await auditTunnel(site, { ...options, jitter, minutes }, log, ports));
+  }
+  const result: AuditResult = {
+    version: options.version,
+    date: new Date(startMs).toISOString(),
+    machine: describeMachine(ports),
+    seed: options.seed,
+    minutes: (Date.now() - startMs) / 60_000,
+    intervalNs: options.intervalNs,
+    packetLen: PACKET_LEN,
+    pollMode: options.pollMode,
+    schedFifo: options.schedFifo,
+    tunnels,
+    verdict: verdictOfAll(tunnels),
+  };
+  await writePage(options.out, auditPage(result));
+  console.log(
+    options.json ? JSON.stringify(result) : `${auditText(result)}\nThe same with plots: ${options.out}`,
+  );
+  return { holds: EXIT.holds, fails: EXIT.broken, "not shown": 2 }[result.verdict];
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DemoError(`Cannot make the directory ${path}: ${reason}; choose another with --traces DIR`);
+  }
+}
+
+function verdictOfAll(tunnels: readonly AuditTunnel[]): GateVerdict {
+  const gates = tunnels.flatMap(({ directions }) =>
+    directions.filter(({ isJudged }) => isJudged).flatMap(({ judgement }) => gatesOf(judgement))
+  );
+  return (["holds", "fails", "not shown"] as const)[exitCodeOf(gates)];
+}
+
+/** One tunnel, for options.minutes. */
+async function auditTunnel(
+  site: Site,
+  options: AuditOptions,
+  log: Log,
+  ports: AuditPorts,
+): Promise<AuditTunnel> {
+  const plan = planOf(options, ports);
+  const jitter = jitterOf(plan);
+  log.info("starting a tunnel", { jitter: jitterText(jitter), cpus: JSON.stringify(plan.judgedEnds) });
+  const lab = await AuditLab.open(site, plan);
+  const evidence = DIRECTIONS.map((direction) =>
+    new DirectionEvidence({ ...direction, serverPort: SERVER_PORT, intervalNs: options.intervalNs })
+  );
+  const random = randomOf(options.seed);
+  const times = { sessionMs: SESSION_PACKETS * options.intervalNs / 1e6, guardMs: GUARD_MS };
+  for (const [index, order] of [...roundsOf(options, times, random)].entries()) {
+    log.info("round", { number: index + 1, sessions: order.length });
+    const round = await lab.round(order, times);
+    for (const direction of evidence) direction.add(round);
+    if (options.traces !== undefined) await keepRound(`${options.traces}/${options.jitter}-${index}`, round);
+  }
+  await lab.close();
+  return {
+    jitter: jitterText(jitter),
+    directions: DIRECTIONS.map(({ name, from }, i) => ({
+      name,
+      isJudged: plan.judgedEnds.includes(from),
+      judgement: judgeDirection(evidence[i].exact, evidence[i].sessions, {
+        packetLen: PACKET_LEN,
+        jitter,
+        random,
+      }),
+      plots: plotsOf(evidence[i].sessions, options.intervalNs),
+    })),
+  };
+}
+
+/** Orders of loads, one a round, that fill the time. */
+function* roundsOf({ minutes, loads }: AuditOptions, times: BlockTimes, random: () => number) {
+  const blockMs = times.sessionMs + times.guardMs;
+  const count = Math.max(1, Math.round(minutes * 60_000 / blockMs));
+  const perRound = Math.max(1, Math.round(ROUND_MS / blockMs));
+  const order = blockOrder(count, loads, random);
+  for (let at = 0; at < order.length; at += perRound) yield order.slice(at, at + perRound);
+}
+
+interface AuditPlan extends LabPlan {
+  /** Ends whose pacer has a CPU that nothing else is put on. */
+  readonly judgedEnds: readonly End[];
+}
+
+/** With four CPUs or more each pacer has one to itself; with fewer the client's alone, and all the rest shares what is
+ * left. */
+function planOf(options: AuditOptions, ports: AuditPorts): AuditPlan {
+  const cpus = allowedCpus(ports);
+  const common = { schedFifo: options.schedFifo, pollMode: options.pollMode };
+  const tunnel = {
+    intervalNs: options.intervalNs,
+    packetLen: PACKET_LEN,
+    jitter: options.jitter === "off" ? "none" : undefined,
+  };
+  const base = { tunnel, hogs: cpus.length };
+  const end = (cpu: number | undefined, confinedTo?: string): EndPlan => ({ ...common, cpu, confinedTo });
+  if (cpus.length === 1) {
+    return {
+      ...base,
+      ends: { client: end(undefined), server: end(undefined) },
+      quiet: undefined,
+      judgedEnds: [],
+    };
+  }
+  const judged = cpus.length >= 4 ? cpus.slice(-2) : cpus.slice(-1);
+  const others = cpus.filter((cpu) => !judged.includes(cpu));
+  const quiet = others.join(",");
+  ports.threadSetup(0, judged[judged.length - 1]); // this process keeps off the client's pacer itself
+  const client = end(judged[judged.length - 1]);
+  return judged.length === 2
+    ? { ...base, ends: { client, server: end(judged[0]) }, quiet, judgedEnds: ["client", "server"] }
+    : { ...base, ends: { client, server: end(others[0], quiet) }, quiet, judgedEnds: ["client"] };
+}
+
+/** What the ends make of the configured jitter. */
+function jitterOf({ tunnel }: LabPlan): Jitter {
+  const direction = {
+    speedBitsPerS: undefined,
+    intervalNs: tunnel.intervalNs,
+    packetLength: tunnel.packetLen,
+    jitter: tunnel.jitter === "none" ? { law: "none", sdRatio: 0 } as const : undefined,
+    burst: 1,
+  };
+  const { jitterLaw, jitterSdNs } = resolveDirection("up", direction, MTU);
+  return { law: jitterLaw, sdNs: jitterSdNs };
+}
+
+function jitterText({ law, sdNs }: Jitter): string {
+  return law === "none" ? "off" : `${law}, sd ${(sdNs / 1e3).toFixed(1)} µs`;
+}
+
+function randomOf(seed: number): () => number {
+  const random = new SeededRandom(seedOf(seed));
+  return () => random.unit();
+}
+
+/** A pcap of all that was seen, and the plans: `slot planned_ns actual_ns data_records`, with the base of their clock. */
+async function keepRound(path: string, { seen, traces, blocks }: Round): Promise<void> {
+  await Deno.writeFile(`${path}.pcap`, pcapOf(seen.frames, seen.wallBaseNs));
+  await Deno.writeTextFile(`${path}.loads.json`, JSON.stringify(blocks));
+  for (const end of ["client", "server"] as const) {
+    const lines = traces[end].slots.map(({ slot, plannedNs, actualNs, dataRecords }) =>
+      `${slot} ${plannedNs} ${actualNs} ${dataRecords}`
+    );
+    await Deno.writeTextFile(
+      `${path}.${end}.plan`,
+      `# wall_base_ns ${traces[end].wallBaseNs}\n${lines.join("\n")}\n`,
+    );
+  }
+}

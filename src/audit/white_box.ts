@@ -1,0 +1,132 @@
+/** G1: what one who knows the plan of slots sees, idle against a load. Sessions are the unit: a statistic is computed
+ * for each session, and the difference of its means between classes is bounded by Welch's interval. */
+
+import { meanAndSd } from "../base/statistics.ts";
+import { Z_95, Z_999 } from "./auc.ts";
+import { type Gate, gate, verdictOf } from "./gate.ts";
+import { type AuditSession, LATE_NS } from "./session.ts";
+
+// Set by the design of the proof.
+const DECILE_BOUND_NS = 1000;
+const DATA_BOUND_NS = 200;
+const SKEW_BOUND_PPM = 0.05;
+const RATIO_LOW = 0.8;
+const RATIO_HIGH = 1.25;
+// Chosen here.
+const SESSIONS_MIN = 20;
+const BOOTSTRAPS = 2000;
+
+/** All of G1 for one load. */
+export function whiteBox(
+  idle: readonly AuditSession[],
+  busy: readonly AuditSession[],
+  random: () => number,
+): Gate[] {
+  return [
+    deciles(idle, busy),
+    ...LATE_NS.map((_, i) => lateRatio(idle, busy, i, random)),
+    dataAgainstChaff(busy),
+    clockSkew(idle, busy),
+  ];
+}
+
+interface Difference {
+  readonly value: number;
+  readonly error: number;
+}
+
+interface Bounded {
+  readonly value: number;
+  /** One-sided bounds: 99.9 % and 95 %. */
+  readonly lower: number;
+  readonly upper: number;
+}
+
+/** Difference of means b − a with Welch's standard error. */
+export function meanDifference(a: readonly number[], b: readonly number[]): Difference {
+  const [of, against] = [meanAndSd(b), meanAndSd(a)];
+  const error = Math.sqrt(of.sd ** 2 / b.length + against.sd ** 2 / a.length);
+  return { value: of.mean - against.mean, error };
+}
+
+/** Of the size of a difference. */
+function absolute({ value, error }: Difference): Bounded {
+  const size = Math.abs(value);
+  return { value: size, lower: Math.max(0, size - Z_999 * error), upper: size + Z_95 * error };
+}
+
+/** The decile that differs most. */
+function deciles(idle: readonly AuditSession[], busy: readonly AuditSession[]): Gate {
+  const differences = Array.from({ length: 9 }, (_, i) =>
+    absolute(meanDifference(
+      idle.map(({ decilesNs }) => decilesNs[i]),
+      busy.map(({ decilesNs }) => decilesNs[i]),
+    )));
+  const worst = differences.reduce((a, b) => b.upper > a.upper ? b : a);
+  return gate("G1", "residuals: largest difference of a decile", {
+    ...worst,
+    bound: DECILE_BOUND_NS,
+    unit: "ns",
+    verdict: enough(idle, busy) ? verdictOf(worst, DECILE_BOUND_NS) : "not shown",
+  });
+}
+
+/** Rate of late slots busy ÷ idle, by resampled sessions. One slot is added to each count, so that none at all is a
+ * ratio of 1 and few show little. */
+function lateRatio(
+  idle: readonly AuditSession[],
+  busy: readonly AuditSession[],
+  index: number,
+  random: () => number,
+): Gate {
+  const rate = (sessions: readonly AuditSession[]) =>
+    (1 + sessions.reduce((sum, { late }) => sum + late[index], 0)) /
+    sessions.reduce((sum, { slots }) => sum + slots, 0);
+  const redrawn = (sessions: readonly AuditSession[]) =>
+    sessions.map(() => sessions[Math.floor(random() * sessions.length)]);
+  const ratios = Float64Array.from({ length: BOOTSTRAPS }, () => rate(redrawn(busy)) / rate(redrawn(idle)))
+    .sort();
+  const at = (share: number) => ratios[Math.floor(share * BOOTSTRAPS)];
+  const [lower, upper] = [at(0.001), at(0.95)];
+  const inside = at(0.05) >= RATIO_LOW && upper <= RATIO_HIGH;
+  const outside = at(0.999) < RATIO_LOW || lower > RATIO_HIGH;
+  return gate("G1", `slots later than ${LATE_NS[index] / 1e3} µs: busy ÷ idle`, {
+    value: rate(busy) / rate(idle),
+    lower,
+    upper,
+    bound: RATIO_HIGH,
+    unit: "",
+    verdict: !enough(idle, busy) || !(inside || outside) ? "not shown" : inside ? "holds" : "fails",
+  });
+}
+
+/** Within a load's sessions: the median residual of slots with user data less that of those without. */
+function dataAgainstChaff(busy: readonly AuditSession[]): Gate {
+  const differences = busy.map(({ dataMinusChaffNs }) => dataMinusChaffNs).filter(Number.isFinite);
+  const { mean, sd } = meanAndSd(differences);
+  const found = absolute({ value: mean, error: sd / Math.sqrt(differences.length) });
+  return gate("G1", "slots with data against slots without: difference of medians", {
+    ...found,
+    bound: DATA_BOUND_NS,
+    unit: "ns",
+    verdict: differences.length >= SESSIONS_MIN ? verdictOf(found, DATA_BOUND_NS) : "not shown",
+    detail: `${differences.length} sessions had both`,
+  });
+}
+
+/** How fast the clock runs within sessions, by the slope of residuals over planned time. */
+function clockSkew(idle: readonly AuditSession[], busy: readonly AuditSession[]): Gate {
+  const found = absolute(
+    meanDifference(idle.map(({ skewPpm }) => skewPpm), busy.map(({ skewPpm }) => skewPpm)),
+  );
+  return gate("G1", "clock skew, idle against load", {
+    ...found,
+    bound: SKEW_BOUND_PPM,
+    unit: "ppm",
+    verdict: enough(idle, busy) ? verdictOf(found, SKEW_BOUND_PPM) : "not shown",
+  });
+}
+
+function enough(idle: readonly AuditSession[], busy: readonly AuditSession[]): boolean {
+  return Math.min(idle.length, busy.length) >= SESSIONS_MIN;
+}
