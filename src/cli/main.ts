@@ -7,6 +7,7 @@ import { StatusError } from "../status/status_server.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addClient } from "./commands/client.ts";
 import { addDemo } from "./commands/demo.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addKeygen } from "./commands/keygen.ts";
 import { addServer } from "./commands/server.ts";
 import { addStatus } from "./commands/status.ts";
@@ -17,6 +18,7 @@ import { VERSION } from "./version.ts";
 const EXAMPLES = `
 Examples:
   sudo i405 demo                      see it work on this machine
+  sudo i405 doctor                    what of this machine the times depend on
   i405 keygen -o laptop.key           make a key
   sudo i405 server server.toml        on the server
   sudo i405 client client.toml        on the client
@@ -74,6 +76,7 @@ function commands(output: Output, exit: (code: number) => void): Command {
   addServer(program, exit);
   addDemo(program, exit);
   addAudit(program, exit);
+  addDoctor(program, output.out, exit);
   addKeygen(program, output.out);
   addTun(program);
   addStatus(program, output.out);
