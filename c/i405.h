@@ -369,6 +369,9 @@ I405_EXPORT int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
 I405_EXPORT int32_t i405_set_dumpable(int32_t on);
 /* nice value, timer slack 1 ns, and affinity of the calling thread; cpu_not >= 0: every allowed CPU but that. */
 I405_EXPORT int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);
+/* Keeps all CPUs out of idle states that take time to leave, as long as the returned fd is open: how long a wake-up
+ * takes then does not depend on how busy the machine is. Returns the fd or -errno (only root may). */
+I405_EXPORT int32_t i405_hold_latency(void);
 I405_EXPORT int32_t i405_cpu_count(void);
 /* Packet socket on interface `name` (NUL-terminated) for an observer: fd or -errno; kernel time stamps on. */
 I405_EXPORT int32_t i405_observe_open(uint32_t name);

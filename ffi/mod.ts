@@ -68,6 +68,8 @@ export interface Shim {
    * when the machine refused part of it. */
   threadSetup(nice: number, cpuNot?: number): boolean;
   setDumpable(on: boolean): void;
+  /** Keeps all CPUs out of idle states that take time to leave, until the process ends; false when it may not. */
+  holdLatency(): boolean;
   /** CPUs that the process might use when the shim was opened first. */
   cpuCount(): number;
   observeOpen(interfaceName: string): Observer;
@@ -155,6 +157,7 @@ function openHost(symbols: Symbols, memory: Memory) {
       }),
     threadSetup: (nice: number, cpuNot = -1) => symbols.i405_thread_setup(nice, cpuNot) === 0,
     setDumpable: (on: boolean) => void checked("set dumpable", symbols.i405_set_dumpable(on ? 1 : 0)),
+    holdLatency: () => symbols.i405_hold_latency() >= 0,
     cpuCount: () => symbols.i405_cpu_count(),
     routeProbe: (to: EndpointAddress) =>
       withBlock(memory, 2 * 64, (at) => {

@@ -98,6 +98,8 @@ export const SYMBOLS = {
   i405_set_dumpable: { parameters: ["i32"], result: "i32" },
   // int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);
   i405_thread_setup: { parameters: ["i32", "i32"], result: "i32" },
+  // int32_t i405_hold_latency(void);
+  i405_hold_latency: { parameters: [], result: "i32" },
   // int32_t i405_cpu_count(void);
   i405_cpu_count: { parameters: [], result: "i32" },
   // int32_t i405_observe_open(uint32_t name);

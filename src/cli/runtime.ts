@@ -66,6 +66,8 @@ export class Runtime {
   start(settings: WorkerSettings, control: Control, onEvent: (event: WorkerEvent) => void): void {
     this.#control = control;
     this.#onEvent = onEvent;
+    // Held from before the first slot to the end, whatever the tunnel carries.
+    if (!this.#shim.holdLatency()) this.#log.debug("idle states of the CPU are not held off: only root may");
     const worker = new Worker(new URL("./data_worker.ts", import.meta.url), { type: "module" });
     this.#worker = worker;
     worker.onmessage = ({ data }: MessageEvent<WorkerEvent>) => this.#event(data);

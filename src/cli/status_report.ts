@@ -7,12 +7,14 @@ import { HIST_BUCKETS, RING, TRACE } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
 import { type SlotTraceEntry, SlotTraceFile } from "../status/slot_trace.ts";
 import { StatusServer } from "../status/status_server.ts";
+import { DeviationLog } from "./deviation_log.ts";
 import type { Runtime } from "./runtime.ts";
 import { VERSION } from "./version.ts";
 
 // Chosen here.
 const TRACE_COUNT = 1 << 17;
 const TRACE_EVERY_MS = 200;
+const DEVIATION_EVERY_MIN_MS = 100;
 
 export interface PeerStatus {
   readonly index: number;
@@ -136,32 +138,59 @@ export interface OpenStatus {
   close(): Promise<void>;
 }
 
-/** Opens what `[status]` asks for: the socket, the trace of the first peer's slots. */
+/** Opens what `[status]` asks for: the socket, the trace of the first peer's slots, the deviations in the log. */
 export async function openStatus(
   config: StatusConfig,
   shim: Shim,
   runtime: Runtime,
   log: Log,
-  document: () => unknown,
+  document: () => { readonly peers: readonly { readonly name: string }[] },
 ): Promise<OpenStatus> {
   const server = config.socket === undefined
     ? undefined
     : await StatusServer.open(config.socket, document, log);
-  if (config.slotTrace === undefined) return { traceCount: 0, close: async () => await server?.close() };
-  const file = SlotTraceFile.open(config.slotTrace, shim.clock.wallBaseNs());
+  const closers = [
+    ...(config.slotTrace === undefined ? [] : [traceSlots(config.slotTrace, shim, runtime)]),
+    ...(config.deviationEveryNs === undefined
+      ? []
+      : [logDeviations(config.deviationEveryNs, shim, runtime, log, document)]),
+  ];
+  return {
+    traceCount: config.slotTrace === undefined ? 0 : TRACE_COUNT,
+    close: async () => {
+      for (const close of closers) close();
+      await server?.close();
+    },
+  };
+}
+
+/** Both return what ends them. */
+function traceSlots(path: string, shim: Shim, runtime: Runtime): () => void {
+  const file = SlotTraceFile.open(path, shim.clock.wallBaseNs());
   const reader = new RingTraceReader(shim);
   const write = () => {
     const view = runtime.rings.get(0);
     if (view !== undefined) file.write(reader.read(view.ring));
   };
   const timer = setInterval(write, TRACE_EVERY_MS);
-  return {
-    traceCount: TRACE_COUNT,
-    close: async () => {
-      clearInterval(timer);
-      write();
-      file.close();
-      await server?.close();
-    },
+  return () => {
+    clearInterval(timer);
+    write();
+    file.close();
   };
+}
+
+function logDeviations(
+  everyNs: number,
+  shim: Shim,
+  runtime: Runtime,
+  log: Log,
+  document: () => { readonly peers: readonly { readonly name: string }[] },
+): () => void {
+  const deviations = new DeviationLog(shim, log);
+  const timer = setInterval(
+    () => deviations.write(runtime.rings, (index) => document().peers[index]?.name ?? String(index)),
+    Math.max(DEVIATION_EVERY_MIN_MS, everyNs / 1e6),
+  );
+  return () => clearInterval(timer);
 }

@@ -54,6 +54,7 @@ interface CommonValues {
   readonly "pacing.cpu"?: PacingConfig["cpu"];
   readonly "status.socket"?: string;
   readonly "status.slot_trace"?: string;
+  readonly "status.deviation_every"?: number;
   readonly "log.level"?: LogConfig["level"];
   readonly "log.format"?: LogConfig["format"];
 }
@@ -72,6 +73,7 @@ export function commonOf(values: CommonValues, reading: Reading<Settings>, conte
     status: Object.freeze<StatusConfig>({
       socket: path("status.socket"),
       slotTrace: path("status.slot_trace"),
+      deviationEveryNs: values["status.deviation_every"],
     }),
     log: Object.freeze<LogConfig>({
       level: values["log.level"] ?? "info",

@@ -67,6 +67,10 @@ const COMMON = {
   "status.slot_trace": setting(kind.path, "file for the planned and the actual time of every slot", {
     default: "none",
   }),
+  "status.deviation_every": setting(kind.time, "how often to log how far slots were from their plan", {
+    default: "never",
+    alias: "outgoing-send-deviation-stats",
+  }),
   "log.level": setting(kind.choice("error", "warn", "info", "debug"), "least grave lines to log", {
     default: "info",
   }),

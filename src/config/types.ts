@@ -20,6 +20,8 @@ export interface PacingConfig {
 export interface StatusConfig {
   readonly socket: string | undefined;
   readonly slotTrace: string | undefined;
+  /** ns between two lines of the log; undefined: none. */
+  readonly deviationEveryNs: number | undefined;
 }
 
 export interface LogConfig {
