@@ -399,7 +399,16 @@ enum {
   I405_FAULT_SKIP = 4,    /* a slot with data is not sent */
   I405_FAULT_EPOCH = 5,   /* a record with data has another epoch in its header */
   I405_FAULT_ROOM = 6,    /* no fault that shows: a stream ring does not ask whether there is room for a record */
+  I405_FAULT_LATE_2US = 7,        /* a slot with data leaves 2 us late */
+  I405_FAULT_LATE_300NS = 8,      /* a slot with data leaves 0.3 us late */
+  I405_FAULT_SKIP_1000 = 9,       /* one slot with data in 1,000 is not sent */
+  I405_FAULT_SHORTEN_10000 = 10,  /* one slot with data in 10,000 is one byte shorter */
+  I405_FAULT_SEAL_LATE = 11,      /* a slot with data is sealed after its time */
+  I405_FAULT_RATE_PPM = 12,       /* the clock of slots with data runs slow by 1 ppm */
+  I405_FAULT_RATE_PERMILLE = 13,  /* the same by 0.1 % */
+  I405_FAULT_ECN = 14,            /* a slot with data has ECT(0) in its header */
 };
+/* Also by the number in the environment variable I405_FAULT when the pacer starts. */
 I405_EXPORT int32_t i405_fault(int32_t kind);
 #endif
 

@@ -58,7 +58,7 @@ void link_freeze(struct ring *ring) {
   adopt_connection(ring);
   ring->keyless = ring->link.fd < 0 || ring->link_broken;
   if (ring->keyless) return;
-  bool room = ring_fault_room() || shim_tcp_room(ring->link.fd, ring->config.datagram_len);
+  bool room = fault_room() || shim_tcp_room(ring->link.fd, ring->config.datagram_len);
   ring->socket_full = ring->rest_len > 0 || !room;
   if (ring->socket_full) return;
   if (!take_box(ring, true)) {

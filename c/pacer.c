@@ -244,7 +244,7 @@ static void run_slots(void) {
   struct ring *group[MERGE_MAX];
   uint32_t count = freeze_group(group);
   for (uint32_t i = 0; i < count; i++) {
-    wait_for_slot(llrint(group[i]->time) + ring_fault_delay(group[i]));
+    wait_for_slot(llrint(group[i]->time) + fault_delay(group[i]));
     ring_send(group[i]);
     ring_advance(group[i]);
   }
@@ -383,6 +383,7 @@ int32_t i405_pacer_start(uint32_t off) {
   if (result != 0) return result;
   struct i405_pacer_config config = *(struct i405_pacer_config *)shim_at(off);
   if (!config_sound(&config)) return -EINVAL;
+  fault_from_environment();
   ring_lock();
   result = start(&config);
   ring_unlock();

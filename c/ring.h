@@ -92,8 +92,6 @@ void ring_skip(struct ring *ring);
 void ring_freeze(struct ring *ring);
 void ring_send(struct ring *ring);
 void ring_advance(struct ring *ring);
-int32_t ring_fault_delay(const struct ring *ring); /* ns; 0 but in test builds */
-bool ring_fault_room(void);                        /* false but in test builds */
 
 /* slot.c, for link.c: takes a plaintext or chaff and seals it; seals ring->plain */
 void ring_freeze_record(struct ring *ring, uint8_t *record, struct shim_key *key, const uint8_t *hdr);
@@ -102,6 +100,17 @@ void ring_seal_record(struct ring *ring, uint8_t *record, struct shim_key *key, 
 /* link.c; pacer thread only. Each stands for slot.c's work of the same name in a stream ring. */
 void link_freeze(struct ring *ring);
 uint32_t link_send(struct ring *ring); /* 1 if the slot's record is the kernel's, or will be */
+
+/* fault.c: nothing, 0 and false but in test builds */
+void fault_from_environment(void);
+int32_t fault_delay(const struct ring *ring); /* ns */
+bool fault_room(void);
+bool fault_skip(const struct ring *ring);
+bool fault_add(const struct ring *ring);
+bool fault_shorten(const struct ring *ring);
+bool fault_epoch(const struct ring *ring);
+bool fault_reseal(const struct ring *ring);
+void fault_ecn(const struct ring *ring);
 
 /* pacer.c; normal threads; one at a time, ring.c's lock held. Wait a bounded time. */
 int pacer_add(struct ring *ring);    /* -ESRCH: no pacer; -ETIMEDOUT */

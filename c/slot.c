@@ -14,25 +14,6 @@
 #endif
 #define LATE_NS 100000.0
 
-#ifdef I405_FAULTS
-static atomic_int fault_kind;
-int32_t i405_fault(int32_t kind) {
-  atomic_store(&fault_kind, kind);
-  return 0;
-}
-static bool fault(const struct ring *ring, int kind) {
-  return ring->data_records > 0 && atomic_load(&fault_kind) == kind;
-}
-int32_t ring_fault_delay(const struct ring *ring) { return fault(ring, I405_FAULT_DELAY) ? 50000 : 0; }
-bool ring_fault_room(void) { return atomic_load(&fault_kind) == I405_FAULT_ROOM; }
-#else
-bool ring_fault_room(void) { return false; }
-int32_t ring_fault_delay(const struct ring *ring) {
-  (void)ring;
-  return 0;
-}
-#endif
-
 /* ---- times ---- */
 
 static double time_of(const struct ring *ring, uint64_t slot, bool *dry) {
@@ -262,10 +243,7 @@ static bool clear_pending(int fd) {
 }
 
 static uint32_t record_len(const struct ring *ring) {
-#ifdef I405_FAULTS
-  if (fault(ring, I405_FAULT_SHORTEN)) return ring->config.datagram_len - 1;
-#endif
-  return ring->config.datagram_len;
+  return ring->config.datagram_len - (fault_shorten(ring) ? 1 : 0);
 }
 
 /* All records of a burst in one call; false if this way does not work here. */
@@ -314,14 +292,12 @@ static uint32_t send_singly(struct ring *ring) {
 
 static uint32_t send_records(struct ring *ring) {
   if (ring->config.stream != 0) return link_send(ring);
-#ifdef I405_FAULTS
-  if (fault(ring, I405_FAULT_SKIP)) return 0;
-  if (fault(ring, I405_FAULT_EPOCH)) ring->sealed[0] ^= 1;
-  if (fault(ring, I405_FAULT_ADD)) send_singly(ring);
-  if (fault(ring, I405_FAULT_SHORTEN)) return send_singly(ring);
-#endif
+  if (fault_skip(ring)) return 0;
+  if (fault_epoch(ring)) ring->sealed[0] ^= 1;
+  if (fault_add(ring)) send_singly(ring);
+  fault_ecn(ring);
   uint32_t sent = 0;
-  if (ring->segment) {
+  if (ring->segment && !fault_shorten(ring)) {
     if (send_segmented(ring, &sent)) return sent;
     ring->segment = false;
   }
@@ -338,6 +314,10 @@ void ring_send(struct ring *ring) {
     return;
   }
   double actual = (double)shim_now();
+  if (fault_reseal(ring)) { /* the same record once more: same number, same plaintext, same bytes */
+    ring->seq--;
+    ring_seal_record(ring, ring->sealed, ring->keys.key, ring->keys.hdr);
+  }
   /* A record that could not be sealed never leaves. */
   uint32_t sent = (ring->flags & TRACE_SEND_ERROR) != 0 ? 0 : send_records(ring);
   double deviation = actual - ring->time;

@@ -6,6 +6,9 @@ import type { SeenFrame } from "../demo/seen_file.ts";
 import { type Gate, gate } from "./gate.ts";
 import type { Pairing } from "./pairing.ts";
 
+/** Keys change after 2^23 records, and a block of 10 s more. */
+const RECORDS_PER_EPOCH_MIN = 2 ** 23;
+
 /** What was seen of one direction, in any number of parts. */
 export class ExactCounts {
   readonly lengths = new Map<number, number>();
@@ -18,6 +21,8 @@ export class ExactCounts {
   missing = 0;
   unscheduled = 0;
   otherFrames = 0;
+  epochChanges = 0;
+  #epochBits = -1;
 
   /** Counts the frames of one part and returns the times of the tunnel's, ns on the observer's clock. */
   frames(frames: readonly SeenFrame[], serverPort: number, from: "client" | "server"): number[] {
@@ -49,6 +54,9 @@ export class ExactCounts {
     this.packets++;
     this.lengths.set(len, (this.lengths.get(len) ?? 0) + 1);
     this.headers.add(outer.fields);
+    const epochBits = outer.firstByte & 3;
+    if (this.#epochBits >= 0 && epochBits !== this.#epochBits) this.epochChanges++;
+    this.#epochBits = epochBits;
     this.recordHeaders.add(
       isDataRecord(outer) ? `data record of ${outer.recordLen} bytes` : "no data record",
     );
@@ -66,6 +74,12 @@ export class ExactCounts {
         [
           ...this.recordHeaders,
         ].join(" | "),
+      ),
+      exact(
+        "epochs change with the count of records alone",
+        this.epochChanges <= Math.ceil(this.packets / RECORDS_PER_EPOCH_MIN),
+        this.packets,
+        `${this.epochChanges} changes in ${this.packets} packets`,
       ),
       exact(
         "IP identification by one rule",

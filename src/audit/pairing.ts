@@ -22,8 +22,10 @@ export interface Pairing {
   readonly unscheduled: number;
 }
 
-/** The path keeps the order and its delay is far below an interval, so each packet belongs to the last slot that was
- * sent before it, but for `toleranceNs` that the two clocks may differ; a second packet of one slot belongs to none.
+/** The path keeps the order. Each slot has a window, from its sending to the next one's (less `toleranceNs`, by which the
+ * clocks may differ). Where every window holds one packet, that is the slot's. A packet may be stamped late and fall into
+ * a later window: where as many packets as slots came in a run of windows, they belong together in order. A run that is
+ * not balanced after RUN_MAX slots has lost some, and more packets than slots were not scheduled.
  * `packetsNs`, in order, on the sender's clock; `slots` in order. Both may reach further than the other at either end:
  * judged is what both cover. */
 export function pairPackets(
@@ -32,34 +34,87 @@ export function pairPackets(
   toleranceNs: number,
 ): Pairing {
   const sent = slots.filter((slot) => !slot.skipped && !slot.refused);
-  const none = { pairs: [], skippedNs: new Float64Array(0), missing: 0, unscheduled: packetsNs.length };
-  if (packetsNs.length === 0 || sent.length === 0) return none;
-  // The first packet's slot is the last one that was sent before it.
-  const reached = sent.filter(({ actualNs }) => actualNs <= packetsNs[0] + toleranceNs).length;
-  const covered = sent.slice(Math.max(0, reached - 1))
-    .filter(({ actualNs }) => actualNs <= packetsNs[packetsNs.length - 1] + toleranceNs);
-  if (covered.length === 0) return none;
-  const from = covered[0].actualNs - toleranceNs;
-  const to = covered[covered.length - 1].actualNs + toleranceNs;
-  const seen = packetsNs.filter((time) => time >= from);
-  const pairs: SlotPair[] = [];
-  let unscheduled = 0;
-  let next = 0;
-  for (let i = 0; i < covered.length; i++) {
-    const after = sent[i + 1 + Math.max(0, reached - 1)];
-    const endNs = after === undefined ? Infinity : after.actualNs - toleranceNs;
-    const first = next;
-    while (next < seen.length && seen[next] < endNs) next++;
-    if (next > first) pairs.push(pairOf(covered[i], seen[first]));
-    if (after !== undefined) unscheduled += Math.max(0, next - first - 1); // else they are of slots not in the trace
+  const first = firstCovered(packetsNs, sent, toleranceNs);
+  const lastNs = packetsNs[packetsNs.length - 1] + toleranceNs;
+  const runs = new Runs();
+  let next = first < 0 ? 0 : packetsNs.findIndex((time) => time >= sent[first].actualNs - toleranceNs);
+  let i = Math.max(0, first);
+  // The last slot of the trace has no window: what comes after it may be of slots that are not in it.
+  for (; first >= 0 && i + 1 < sent.length && sent[i].actualNs <= lastNs; i++) {
+    const from = next;
+    while (next < packetsNs.length && packetsNs[next] < sent[i + 1].actualNs - toleranceNs) next++;
+    runs.add(sent[i], packetsNs.slice(from, next), next === packetsNs.length);
   }
-  const skipped = slots.filter((slot) => slot.skipped && slot.plannedNs >= from && slot.plannedNs <= to);
+  const { pairs, missing, unscheduled } = runs.end();
+  const [fromNs, toNs] = first < 0 || i === first ? [0, -1] : [sent[first].actualNs, sent[i - 1].actualNs];
+  const skipped = slots.filter((slot) => slot.skipped && slot.plannedNs >= fromNs && slot.plannedNs <= toNs);
   return {
     pairs,
     skippedNs: Float64Array.from(skipped, ({ plannedNs }) => plannedNs),
-    missing: covered.length - pairs.length,
+    missing,
     unscheduled,
   };
+}
+
+/** The slot of the first packet is the last one that was sent before it; -1 when nothing is covered by both. */
+function firstCovered(
+  packetsNs: readonly number[],
+  sent: readonly PlannedSlot[],
+  toleranceNs: number,
+): number {
+  if (packetsNs.length === 0 || sent.length === 0) return -1;
+  const reached = sent.findIndex(({ actualNs }) => actualNs > packetsNs[0] + toleranceNs);
+  if (reached < 0) return -1;
+  const isCovered = packetsNs[packetsNs.length - 1] >= sent[0].actualNs - toleranceNs;
+  return isCovered ? Math.max(0, reached - 1) : -1;
+}
+
+const RUN_MAX = 64;
+
+/** Slots and the packets of their windows, until they balance. */
+class Runs {
+  readonly pairs: SlotPair[] = [];
+  missing = 0;
+  unscheduled = 0;
+  #slots: PlannedSlot[] = [];
+  #packets: number[][] = [];
+  #owed = 0;
+
+  /** `isLast`: no packet comes after these. */
+  add(slot: PlannedSlot, packets: number[], isLast: boolean): void {
+    this.#slots.push(slot);
+    this.#packets.push(packets);
+    this.#owed += 1 - packets.length;
+    if (this.#owed === 0) this.#pairInOrder();
+    else if (this.#owed < 0 || this.#slots.length >= RUN_MAX) this.#pairByTime();
+    else if (isLast) this.#clear(); // whether these were seen later, nobody knows
+  }
+
+  end(): this {
+    this.#pairByTime();
+    return this;
+  }
+
+  #pairInOrder(): void {
+    this.#packets.flat().forEach((time, i) => this.pairs.push(pairOf(this.#slots[i], time)));
+    this.#clear();
+  }
+
+  #pairByTime(): void {
+    this.#slots.forEach((slot, i) => {
+      const packets = this.#packets[i];
+      if (packets.length === 0) this.missing++;
+      else this.pairs.push(pairOf(slot, packets[0]));
+      this.unscheduled += Math.max(0, packets.length - 1);
+    });
+    this.#clear();
+  }
+
+  #clear(): void {
+    this.#slots = [];
+    this.#packets = [];
+    this.#owed = 0;
+  }
 }
 
 function pairOf({ plannedNs, dataRecords }: PlannedSlot, seenNs: number): SlotPair {
