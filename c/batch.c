@@ -17,8 +17,9 @@
 
 /* ---- whose address ---- */
 
-#define PEER_MAX 65536u
+#define PEER_MAX 131072u
 #define PEER_SLOTS (2 * PEER_MAX)
+#define ID_LEN 8u
 struct peer_slot {
   struct i405_addr addr; /* family 0: empty */
   int32_t peer;
@@ -54,6 +55,19 @@ static int32_t peer_of(const struct i405_addr *addr) {
   return slot->addr.family != 0 ? slot->peer : -1;
 }
 
+/* RFC 9147 section 9: a record with a connection id (0011xxxx) is that id's, wherever it comes from. */
+static void find_peer(struct i405_rx *rx) {
+  const uint8_t *record = shim_at(rx->off);
+  if (rx->len <= ID_LEN || (record[0] & 0xf0) != 0x30) {
+    rx->peer = peer_of(&rx->from);
+    return;
+  }
+  struct i405_addr id = {.family = I405_ADDR_ID};
+  memcpy(id.ip, record + 1, ID_LEN);
+  rx->peer = peer_of(&id);
+  if (rx->peer >= 0) rx->flags |= I405_RX_BY_ID;
+}
+
 /* Linear probing without tombstones: what follows the hole moves up if it would not be found otherwise. */
 static void peer_remove(struct peer_slot *slot) {
   uint32_t hole = (uint32_t)(slot - peers.slots);
@@ -84,8 +98,9 @@ int32_t i405_peer_set(uint32_t off, int32_t peer) {
   if (result != 0) return result;
   struct i405_addr addr = *(struct i405_addr *)shim_at(off);
   addr.pad = 0;
-  if (addr.family != 4 && addr.family != 6) return -EINVAL;
+  if (addr.family != 4 && addr.family != 6 && addr.family != I405_ADDR_ID) return -EINVAL;
   if (addr.family == 4) memset(addr.ip + 4, 0, 12), addr.scope = 0;
+  if (addr.family == I405_ADDR_ID) memset(addr.ip + ID_LEN, 0, sizeof addr.ip - ID_LEN), addr.scope = addr.port = 0;
   if (peers.slots == NULL && (result = peers_open()) != 0) return result;
   struct peer_slot *slot = peer_slot_of(&addr);
   bool known = slot->addr.family != 0;
@@ -154,7 +169,7 @@ static uint32_t receive_some(struct i405_io *io, uint32_t which, uint32_t max) {
     rx->flags = (truncated ? 1u : 0u) | which << 8;
     shim_addr_of(&from[i], &rx->from);
     local_of(&messages[i].msg_hdr, &rx->to);
-    rx->peer = peer_of(&rx->from);
+    find_peer(rx);
     rx->time_ns = now_ns;
   }
   io->rx_count += (uint32_t)got;

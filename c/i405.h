@@ -80,13 +80,15 @@ I405_EXPORT int32_t i405_seal_batch(uint32_t records, uint32_t count);
 /* ---- sockets, TUN, the data Worker's loop (batch.c, tun.c) ------------------------------------------------- */
 
 struct i405_addr {
-  uint8_t family; /* 0 none, 4, 6 */
+  uint8_t family; /* 0 none, 4, 6; I405_ADDR_ID: not an address but a connection id, the first eight bytes of ip */
   uint8_t pad;
   uint16_t port;  /* host order */
   uint32_t scope; /* IPv6 scope id */
   uint8_t ip[16]; /* network order; IPv4 in the first four */
 };
 _Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct by offset");
+
+#define I405_ADDR_ID 8
 
 /* A non-blocking UDP socket bound to the address at `off` (port 0: any; the real one is written back). Sets
  * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
@@ -124,12 +126,15 @@ enum {
   I405_STREAM_MALFORMED = 4, /* what came is no TLS record, or a longer one than I405_RX_STRIDE; nothing more comes */
 };
 #define I405_RX_STREAM 2u
+#define I405_RX_BY_ID 4u
 
 struct i405_rx {         /* one received datagram, or one thing that a stream has to tell */
   uint32_t off;          /* of its bytes; valid until the next i405_io_poll */
   uint32_t len;
-  int32_t peer;          /* from i405_peer_set, or -1; of a stream: its id */
-  uint32_t flags;        /* bit 0 truncated; bit 1 of a stream; bits 8.. index of the UDP fd it came in on (0 or 1) */
+  int32_t peer;          /* from i405_peer_set: of the connection id if its first record has one, else of the address;
+                            or -1; of a stream: its id */
+  uint32_t flags;        /* bit 0 truncated; bit 1 of a stream; bit 2 peer by connection id; bits 8.. index of the UDP
+                            fd it came in on (0 or 1) */
   struct i405_addr from;
   struct i405_addr to;   /* local address (PKTINFO); family 0 if not known */
   double time_ns;        /* when the batch was read */
@@ -167,7 +172,8 @@ _Static_assert(sizeof(struct i405_io) == 96, "ffi/layout.ts reads this struct by
 /* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
 I405_EXPORT int32_t i405_io_poll(uint32_t io);
 
-/* Who a source address belongs to: O(1) table of up to 65,536 entries, one per process. peer < 0 removes. Worker only. */
+/* Who a source address or a connection id belongs to: O(1) table of up to 131,072 entries, one per process. peer < 0
+ * removes. Worker only. */
 I405_EXPORT int32_t i405_peer_set(uint32_t addr, int32_t peer);
 
 /* ---- TCP (tcp.c, stream.c) ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /** PacketIo over the shim: one IO struct with its arrays, one blocking call. */
 
 import type { EndpointAddress, Memory, PacketIo } from "../src/ports/mod.ts";
-import { ADDR, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../src/ports/mod.ts";
+import { ADDR, ADDR_FAMILY_ID, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import { writeAddress } from "./memory.ts";
 import type { Symbols } from "./symbols.ts";
@@ -75,6 +75,12 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
     setPeer(address: EndpointAddress, peer: number): void {
       writeAddress(memory, to, address);
       checked("bind an address to a peer", symbols.i405_peer_set(to, peer));
+    },
+    setPeerOfId(id: Uint8Array, peer: number): void {
+      memory.u8.fill(0, to, to + ADDR.size);
+      memory.u8[to + ADDR.family] = ADDR_FAMILY_ID;
+      memory.u8.set(id, to + ADDR.ip);
+      checked("bind a connection id to a peer", symbols.i405_peer_set(to, peer));
     },
     free(): void {
       [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from].forEach((off, index) =>

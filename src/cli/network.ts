@@ -50,9 +50,10 @@ export function trainOf(direction: Direction, overhead: number): TrainParameters
   };
 }
 
-/** The inner MTU at which a full packet fills one record of `datagramLen`; at least 1280 (larger packets are split). */
-export function innerMtuOf(datagramLen: number): number {
-  return Math.max(INNER_MTU_MIN, plaintextLenOf(datagramLen) - FRAME_OVERHEAD);
+/** The inner MTU at which a full packet fills one record of `datagramLen` with a connection id of `cidLen` bytes; at least
+ * 1280 (larger packets are split). */
+export function innerMtuOf(datagramLen: number, cidLen: number): number {
+  return Math.max(INNER_MTU_MIN, plaintextLenOf(datagramLen, cidLen) - FRAME_OVERHEAD);
 }
 
 /** "address:port" for a log. */

@@ -9,6 +9,7 @@ import type { EndpointAddress } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
 import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
 import { ClientControl } from "../tunnel/client_control.ts";
+import { CONNECTION_ID_LEN } from "../tunnel/own_ids.ts";
 import { policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
@@ -88,7 +89,12 @@ async function runTunnel(
       order: (order, ...bytes) => runtime.order(order, ...bytes),
       log: (level, message, fields) => log.log(level, message, fields),
       welcomed: (welcome) =>
-        void host.welcome(welcome, path.peer, innerMtuOf(path.up.datagramLen), path.up.intervalNs)
+        void host.welcome(
+          welcome,
+          path.peer,
+          innerMtuOf(path.up.datagramLen, CONNECTION_ID_LEN),
+          path.up.intervalNs,
+        )
           .then((isSetUp) => isSetUp && logUp(config, welcome, path, log)),
     },
     shim.clock.nowNs(),
@@ -180,7 +186,7 @@ function logPlan(config: ClientConfig, path: Path, log: Log): void {
     down: rateText(path.down, path.overhead),
     down_interval: intervalText(path.down.intervalNs),
     packet_length: path.up.datagramLen + path.overhead,
-    inner_mtu: innerMtuOf(path.up.datagramLen),
+    inner_mtu: innerMtuOf(path.up.datagramLen, CONNECTION_ID_LEN),
   });
 }
 

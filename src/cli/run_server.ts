@@ -25,7 +25,7 @@ const COOKIE_SECRET_LEN = 32;
 const DATAGRAM_LEN_MAX = 1972;
 const SEND_SCRATCH_LEN = 2048;
 /** Inner MTU where the configuration names none: a client with packets of 1,400 bytes fills one record with it. */
-const MTU_DEFAULT = innerMtuOf(1400 - outerOverhead(4));
+const MTU_DEFAULT = innerMtuOf(1400 - outerOverhead(4), 0);
 const SOCKETS_MAX = 2;
 
 /** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
@@ -86,7 +86,7 @@ async function runTunnel(
     { ...policy, keys, secrets: shim.secrets, secret: cookieSecret, entropy: shim.entropy },
     {
       order: (order, ...bytes) => {
-        if (order.type === "session") peers.handshake(order.client, bytes[2], order.port);
+        if (order.type === "session") peers.handshake(order.client, bytes[4], order.port);
         runtime.order(order, ...bytes);
       },
       send: sender(shim, udpFds),

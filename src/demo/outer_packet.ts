@@ -8,9 +8,11 @@ const UDP_HEADER_LEN = 8;
 const PROTOCOL_UDP = 17;
 const FRAGMENT_MASK = 0x3fff; // more fragments, and the offset
 const DONT_FRAGMENT = 0x4000;
-/** Unified header without connection id, with 16-bit number and length; the two low bits are the epoch's. */
-const RECORD_MASK = 0xfc;
+/** Unified header with 16-bit number and length, with or without connection id; the two low bits are the epoch's. */
+const RECORD_MASK = 0xec;
 const RECORD_FORM = 0x2c;
+const ID_BIT = 0x10;
+const ID_LEN = 8;
 const HANDSHAKE_EPOCH_BITS = 2;
 
 export interface OuterPacket {
@@ -33,15 +35,14 @@ export function parseOuterPacket(head: Uint8Array, len: number): OuterPacket | u
   const fragment = view.getUint16(6);
   if ((fragment & FRAGMENT_MASK) !== 0) return undefined;
   const firstByte = head[payloadAt];
+  const lengthAt = payloadAt + 3 + ((firstByte & ID_BIT) === 0 ? 0 : ID_LEN);
   return {
     fields: fieldsOf(view, head, fragment, len),
     sourcePort: view.getUint16(20),
     destinationPort: view.getUint16(22),
     identification: view.getUint16(4),
     firstByte,
-    recordLen: isRecord(firstByte) && head.length >= payloadAt + 5
-      ? view.getUint16(payloadAt + 3)
-      : undefined,
+    recordLen: isRecord(firstByte) && head.length >= lengthAt + 2 ? view.getUint16(lengthAt) : undefined,
   };
 }
 

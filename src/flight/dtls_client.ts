@@ -6,6 +6,7 @@ import type { CipherSuite } from "../crypto/suites.ts";
 import { wipe } from "../crypto/wipe.ts";
 import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type LongTermKey, pskOffers } from "../handshake/psk_directory.ts";
+import type { ConnectionIdOffer } from "../handshake/server_hello_checks.ts";
 import type { Entropy } from "../handshake/types.ts";
 import { ALERT, alertName } from "../wire/alert.ts";
 import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
@@ -31,6 +32,8 @@ export interface DtlsClientOptions extends TimerOptions {
   readonly datagramLen: number;
   /** Groups that the first hello has a share of already; our servers ask for one in any case. */
   readonly shareGroups?: readonly number[];
+  /** Absent: connection ids are not offered. */
+  readonly connectionIds?: ConnectionIdOffer;
 }
 
 /** Bytes that a datagram must have for the first hello to fit: a fragmented one cannot be answered without state
@@ -174,7 +177,16 @@ export class DtlsClient extends DtlsEndpoint {
 }
 
 function machineOf(options: Omit<DtlsClientOptions, "datagramLen">, helloUnit: number): ClientHandshake {
-  const { suites, groups, entropy, shareGroups, key } = options;
+  const { suites, groups, entropy, shareGroups, connectionIds, key } = options;
   const offers = pskOffers(key, "dtls", suites, entropy);
-  return new ClientHandshake({ protocol: "dtls", suites, groups, entropy, offers, shareGroups, helloUnit });
+  return new ClientHandshake({
+    protocol: "dtls",
+    suites,
+    groups,
+    entropy,
+    offers,
+    shareGroups,
+    connectionIds,
+    helloUnit,
+  });
 }

@@ -4,7 +4,7 @@
 import { assert, concat } from "../base/mod.ts";
 import type { SecretPair } from "../crypto/key_schedule.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
-import type { Entropy, Failure, HandshakeResult, OutMessage } from "../handshake/types.ts";
+import type { ConnectionIds, Entropy, Failure, HandshakeResult, OutMessage } from "../handshake/types.ts";
 import {
   type CiphertextRecord,
   EpochKeys,
@@ -66,6 +66,8 @@ export interface DropCounters {
 /** The part of a state machine that is the same for client and server. */
 interface Machine {
   readonly handshakeSecrets: SecretPair | undefined;
+  /** There with the secrets, if any are agreed on. */
+  readonly connectionIds: ConnectionIds | undefined;
   readonly result: HandshakeResult | undefined;
   readonly failure: Failure | undefined;
   takeMessages(): OutMessage[];
@@ -109,7 +111,7 @@ export abstract class DtlsEndpoint {
 
   /** Takes one datagram; never throws for what is in it, and keeps no view of it. */
   receive(datagram: Uint8Array, nowNs: number): void {
-    for (const record of splitDatagram(datagram)) {
+    for (const record of splitDatagram(datagram, this.machine?.connectionIds?.own.length)) {
       if (this.phase === "failed") return;
       if (record.kind === "malformed") this.drops.malformed++;
       else if (record.kind === "plaintext") this.#plaintext(record, datagram.length, nowNs);
@@ -344,7 +346,7 @@ export abstract class DtlsEndpoint {
     const secrets = this.machine?.handshakeSecrets;
     if (secrets === undefined || this.#sendKeys !== undefined) return;
     const { send, receive } = this.directions(secrets);
-    this.#sendKeys = new EpochKeys(this.suiteOfEpoch2, send, 2);
+    this.#sendKeys = new EpochKeys(this.suiteOfEpoch2, send, 2, this.machine?.connectionIds?.peer);
     this.#receiveKeys = new EpochKeys(this.suiteOfEpoch2, receive, 2);
     this.reassembly.protect();
   }

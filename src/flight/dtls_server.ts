@@ -27,6 +27,8 @@ export interface DtlsServerOptions extends TimerOptions {
   readonly lookup: PskLookup;
   /** As the HelloGate's. */
   readonly version0?: boolean;
+  /** Makes the id for the records of a client that offers connection ids; absent: none are agreed on. */
+  readonly newConnectionId?: () => Uint8Array;
 }
 
 export class DtlsServer extends DtlsEndpoint {
@@ -109,9 +111,9 @@ export class DtlsServer extends DtlsEndpoint {
       findExtension(hello.extensions, EXTENSION.padding) !== undefined;
     this.packing = packingOf(isPadded ? datagramLen : 0);
     this.plaintextNumber = this.peerPlaintextNumber; // the HelloRetryRequest had the number of the first hello
-    const { suites, groups, plainHash, entropy, lookup, version0 } = this.#options;
+    const { suites, groups, plainHash, entropy, lookup, version0, newConnectionId } = this.#options;
     this.machine = new ServerHandshake(
-      { protocol: "dtls", suites, groups, plainHash, entropy, lookup, version0 },
+      { protocol: "dtls", suites, groups, plainHash, entropy, lookup, version0, newConnectionId },
       retry,
     );
     return true;

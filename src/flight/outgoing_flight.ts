@@ -67,7 +67,8 @@ export class OutgoingFlight {
 
   /** All that is not acknowledged, in new records: datagrams to be sent, in order. */
   compose(maker: RecordMaker, packing: Packing): Uint8Array[] {
-    return this.#plan(packing).map((pieces) => this.#datagram(pieces, maker, packing));
+    const sealOverhead = maker.sendKeys?.sealOverhead ?? SEAL_OVERHEAD;
+    return this.#plan(packing, sealOverhead).map((pieces) => this.#datagram(pieces, maker, packing));
   }
 
   /** Marks what travelled in these records; whether that was anything new. `numbers` are authentic. */
@@ -95,7 +96,7 @@ export class OutgoingFlight {
     return isNew;
   }
 
-  #plan(packing: Packing): Piece[][] {
+  #plan(packing: Packing, sealOverhead: number): Piece[][] {
     assert(canMatch(packing.limit), "a datagram holds a record");
     const datagrams: Piece[][] = [];
     let room = 0;
@@ -104,9 +105,10 @@ export class OutgoingFlight {
       // Foreign peers drop the whole datagram in which a hello that they have stands before the rest.
       if (message.epoch !== epoch && !packing.exact) room = 0;
       epoch = message.epoch;
+      const overhead = HANDSHAKE_HEADER_LEN + (message.epoch === 0 ? PLAINTEXT_HEADER_LEN : sealOverhead);
       for (let { start, end } of unacked(message)) {
         while (start < end) {
-          const len = pieceLen(message, end - start, room, packing);
+          const len = pieceLen(message.epoch, end - start, room - overhead, packing);
           if (len === 0) {
             assert(room < packing.limit, "an empty datagram takes a piece of anything");
             datagrams.push([]);
@@ -114,7 +116,7 @@ export class OutgoingFlight {
             continue;
           }
           datagrams[datagrams.length - 1].push({ message, start, end: start + len });
-          room -= overheadOf(message) + len;
+          room -= overhead + len;
           start += len;
         }
       }
@@ -160,18 +162,13 @@ export class OutgoingFlight {
   }
 }
 
-function overheadOf(message: FlightMessage): number {
-  return HANDSHAKE_HEADER_LEN + (message.epoch === 0 ? PLAINTEXT_HEADER_LEN : SEAL_OVERHEAD);
-}
-
-/** Bytes of the next piece in a datagram with so much room; 0: none, the datagram is done. */
-function pieceLen(message: FlightMessage, left: number, room: number, packing: Packing): number {
-  const most = room - overheadOf(message);
+/** Bytes of the next piece in a datagram that takes `most`; 0: none, the datagram is done. */
+function pieceLen(epoch: HandshakeEpoch, left: number, most: number, packing: Packing): number {
   if (most < Math.min(left, PIECE_LEN_MIN)) return 0;
   const len = Math.min(left, most);
   // A record in the clear cannot be padded: what it leaves must hold a filler, or be nothing.
   const rest = most - len;
-  const isUnfillable = packing.exact && message.epoch === 0 && rest > 0 && rest < FILLER_LEN_MIN;
+  const isUnfillable = packing.exact && epoch === 0 && rest > 0 && rest < FILLER_LEN_MIN;
   return isUnfillable ? Math.max(0, len - (FILLER_LEN_MIN - rest)) : len;
 }
 

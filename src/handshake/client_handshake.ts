@@ -21,8 +21,10 @@ import {
   checkExtensionTypes,
   checkRetry,
   checkServerHello,
+  type ConnectionIdOffer,
 } from "./server_hello_checks.ts";
 import {
+  type ConnectionIds,
   type Entropy,
   type Failure,
   groupName,
@@ -44,11 +46,15 @@ export interface ClientHandshakeOptions extends Policy {
   readonly shareGroups?: readonly number[];
   /** A hello's body is padded to a multiple of this (RFC 7685); 0 or absent: not padded. */
   readonly helloUnit?: number;
+  /** Absent: connection ids are not offered. */
+  readonly connectionIds?: ConnectionIdOffer;
 }
 
 export class ClientHandshake {
   /** Traffic secrets of epoch 2; the machine's own, wiped at its end. */
   handshakeSecrets: SecretPair | undefined;
+  /** Agreed on, as soon as the server's hello is there. */
+  connectionIds: ConnectionIds | undefined;
   result: HandshakeResult | undefined;
   failure: Failure | undefined;
   state: "start" | "server hello" | "encrypted extensions" | "finished" | "done" | "failed" = "start";
@@ -145,7 +151,12 @@ export class ClientHandshake {
   #retryRequest(hello: ServerHello, body: Uint8Array): Failure | undefined {
     // RFC 8446 §4.1.4: a second one is unexpected_message.
     if (this.#retry !== undefined) return unexpected("a second HelloRetryRequest");
-    const retry = checkRetry(this.#options, hello, this.#shares.map(({ group }) => group));
+    const retry = checkRetry(
+      this.#options,
+      hello,
+      this.#shares.map(({ group }) => group),
+      this.#options.connectionIds !== undefined,
+    );
     if ("alert" in retry) return retry;
     const { hash } = suiteById(retry.suite);
     const offers = this.#options.offers.filter((offer) => offer.hash === hash);
@@ -170,6 +181,7 @@ export class ClientHandshake {
       shares: this.#shares.map(({ group, share }) => ({ group, share })),
       cookie: this.#retry?.cookie,
       offers: this.#offers,
+      connectionId: this.#options.connectionIds?.own,
       unit: this.#options.helloUnit ?? 0,
     }, before);
     this.#transcript.add(emitTlsHandshakeMessage(HANDSHAKE_TYPE.clientHello, body));
@@ -178,7 +190,14 @@ export class ClientHandshake {
 
   #serverHello(hello: ServerHello, body: Uint8Array): Failure | undefined {
     const groups = this.#shares.map(({ group }) => group);
-    const checked = checkServerHello(this.#options, hello, this.#offers, groups, this.#retry);
+    const checked = checkServerHello(
+      this.#options,
+      hello,
+      this.#offers,
+      groups,
+      this.#retry,
+      this.#options.connectionIds,
+    );
     if ("alert" in checked) return checked;
     const secret = this.#shares.find(({ group }) => group === checked.share.group)!.finish(
       checked.share.share,
@@ -199,6 +218,7 @@ export class ClientHandshake {
     this.handshakeSecrets = schedule.handshakeSecrets(this.#transcript.hash());
     this.#suite = suite;
     this.#group = checked.share.group;
+    this.connectionIds = checked.connectionIds;
     this.#schedule = schedule;
     this.state = "encrypted extensions";
     return undefined;
@@ -208,7 +228,11 @@ export class ClientHandshake {
     const extensions = parseEncryptedExtensions(body);
     if (extensions === undefined) return undecodable("EncryptedExtensions");
     // RFC 8446 §4.2: of what is offered here supported_groups alone may stand in this message.
-    const failure = checkExtensionTypes(extensions, [EXTENSION.supportedGroups]);
+    const failure = checkExtensionTypes(
+      extensions,
+      [EXTENSION.supportedGroups],
+      this.#options.connectionIds !== undefined,
+    );
     if (failure !== undefined) return failure;
     this.#transcript.add(emitTlsHandshakeMessage(HANDSHAKE_TYPE.encryptedExtensions, body));
     this.state = "finished";
@@ -247,6 +271,7 @@ export class ClientHandshake {
       clientSecret: client,
       serverSecret: server,
       exporterSecret: schedule.exporterSecret(hash),
+      connectionIds: this.connectionIds,
     };
     schedule.wipe();
   }

@@ -9,11 +9,13 @@ import { emitClientHello, LEGACY_VERSION, VERSION_1_3 } from "../wire/client_hel
 import {
   emitClientShares,
   emitClientVersions,
+  emitConnectionId,
   emitCookie,
   emitGroups,
   emitOfferedPsks,
   emitPadding,
   emitPskModes,
+  emitReturnRoutabilityCheck,
   type Extension,
   type KeyShareEntry,
   PSK_MODE,
@@ -27,6 +29,8 @@ export interface HelloParts {
   readonly shares: readonly KeyShareEntry[];
   readonly cookie: Uint8Array | undefined;
   readonly offers: readonly PskOffer[];
+  /** The id for the server's records, empty for none; absent: connection ids are not offered. */
+  readonly connectionId?: Uint8Array;
   /** The body's length becomes a multiple of this by the padding extension (RFC 7685); 0: no padding extension. */
   readonly unit: number;
 }
@@ -43,7 +47,7 @@ export function buildClientHello(parts: HelloParts, before: Transcript | undefin
 }
 
 function emitParts(parts: HelloParts, paddingLen: number | undefined): Uint8Array {
-  const { policy, offers, cookie } = parts;
+  const { policy, offers, cookie, connectionId } = parts;
   const binderLens = offers.map(({ hash }) => hashLenOf(hash));
   const extensions: Extension[] = [
     // First, so that a server can check it before it keeps anything of a fragmented hello.
@@ -52,6 +56,8 @@ function emitParts(parts: HelloParts, paddingLen: number | undefined): Uint8Arra
     emitGroups(policy.groups),
     emitClientShares(parts.shares),
     emitPskModes([PSK_MODE.pskDheKe]),
+    // RFC 9853 §3: who offers the one SHOULD offer the other.
+    ...(connectionId === undefined ? [] : [emitConnectionId(connectionId), emitReturnRoutabilityCheck()]),
     ...(paddingLen === undefined ? [] : [emitPadding(paddingLen)]),
     emitOfferedPsks(offers.map(({ identity }) => identity), binderLens), // RFC 8446 §4.2.11: the last one
   ];

@@ -11,6 +11,7 @@ import {
   type OfferedPsks,
   parseClientShares,
   parseClientVersions,
+  parseConnectionId,
   parseGroups,
   parseOfferedPsks,
   parsePskModes,
@@ -30,6 +31,15 @@ export interface CheckedHello {
   readonly group: number;
   readonly shares: readonly KeyShareEntry[];
   readonly psks: OfferedPsks;
+  /** Absent: the client does not offer connection ids. */
+  readonly connectionIds: OfferedIds | undefined;
+}
+
+/** RFC 9146 §3, RFC 9853 §3. */
+export interface OfferedIds {
+  /** For the server's records; may be empty. */
+  readonly peer: Uint8Array;
+  readonly rrc: boolean;
 }
 
 /** Parses `body` and chooses the first suite and group of `policy` that the client has too, with a PSK that fits the
@@ -47,6 +57,8 @@ export function checkClientHello(
   if ("alert" in psks) return psks;
   const exchange = checkExchange(hello);
   if ("alert" in exchange) return exchange;
+  const connectionIds = checkConnectionIds(hello);
+  if (connectionIds !== undefined && "alert" in connectionIds) return connectionIds;
 
   const hashes = new Set<HashName>(
     psks.identities.map(({ identity }) => hashOfIdentity(identity, policy.protocol, policy.plainHash)),
@@ -60,7 +72,7 @@ export function checkClientHello(
     exchange.groups.includes(id) && (fixed === undefined || id === fixed.group)
   );
   if (group === undefined) return noCommon("key exchange group");
-  return { hello, suite, group, shares: exchange.shares, psks };
+  return { hello, suite, group, shares: exchange.shares, psks, connectionIds };
 }
 
 /** The fields that every 1.3 hello has, and the version. */
@@ -130,6 +142,15 @@ function checkExchange(
     last = index;
   }
   return { groups, shares };
+}
+
+function checkConnectionIds({ extensions }: ClientHello): OfferedIds | Failure | undefined {
+  const body = findExtension(extensions, EXTENSION.connectionId);
+  const rrcBody = findExtension(extensions, EXTENSION.returnRoutabilityCheck);
+  if (rrcBody !== undefined && rrcBody.length > 0) return undecodable("rrc");
+  if (body === undefined) return undefined; // RFC 9853 §3: nor is rrc answered then
+  const peer = parseConnectionId(body);
+  return peer === undefined ? undecodable("connection_id") : { peer, rrc: rrcBody !== undefined };
 }
 
 function missing(extension: string): Failure {

@@ -13,7 +13,9 @@ import { ALERT } from "../wire/alert.ts";
 import { LEGACY_VERSION, RANDOM_LEN, VERSION_1_3 } from "../wire/client_hello.ts";
 import { emitEncryptedExtensions } from "../wire/encrypted_extensions.ts";
 import {
+  emitConnectionId,
   emitOneU16,
+  emitReturnRoutabilityCheck,
   emitServerShare,
   EXTENSION,
   findExtension,
@@ -25,6 +27,7 @@ import { emitServerHello, isRetryRandom } from "../wire/server_hello.ts";
 import { checkClientHello, type CheckedHello } from "./client_hello_checks.ts";
 import { emitRetry, type RetryState, retryStateOf, unchangingDigest } from "./hello_retry.ts";
 import {
+  type ConnectionIds,
   type Entropy,
   type Failure,
   groupName,
@@ -43,6 +46,8 @@ export interface ServerHandshakeOptions extends Policy {
   readonly entropy: Entropy;
   /** Also takes an empty identity and then echoes legacy_session_id, which RFC 9147 §5.3 forbids: version 0 peers. */
   readonly version0?: boolean;
+  /** Makes the id that a client which offers connection ids is to put into its records; absent: none are agreed on. */
+  readonly newConnectionId?: () => Uint8Array;
 }
 
 /** Whose binder is computed when the identity is nobody's. */
@@ -58,6 +63,8 @@ interface Chosen {
 export class ServerHandshake {
   /** Traffic secrets of epoch 2; the machine's own, wiped at its end. */
   handshakeSecrets: SecretPair | undefined;
+  /** Agreed on, as soon as the answer to the hello is made. */
+  connectionIds: ConnectionIds | undefined;
   result: HandshakeResult | undefined;
   failure: Failure | undefined;
   state: "hello" | "finished" | "done" | "failed" = "hello";
@@ -236,6 +243,7 @@ export class ServerHandshake {
     schedule.mixSharedSecret(response.secret);
     wipe(response.secret);
 
+    this.connectionIds = this.#agreedIds(checked);
     const serverShare = { group: share.group, share: response.share };
     this.#send(
       0,
@@ -270,8 +278,16 @@ export class ServerHandshake {
         emitOneU16(EXTENSION.supportedVersions, VERSION_1_3[protocol]),
         emitServerShare(share),
         emitOneU16(EXTENSION.preSharedKey, pskIndex),
+        ...(this.connectionIds === undefined ? [] : [emitConnectionId(this.connectionIds.own)]),
+        ...(this.connectionIds?.rrc ? [emitReturnRoutabilityCheck()] : []),
       ],
     });
+  }
+
+  #agreedIds({ connectionIds }: CheckedHello): ConnectionIds | undefined {
+    const { newConnectionId } = this.#options;
+    if (connectionIds === undefined || newConnectionId === undefined) return undefined;
+    return { own: newConnectionId(), peer: connectionIds.peer.slice(), rrc: connectionIds.rrc };
   }
 
   #resultOf(schedule: KeySchedule, group: number, clientIndex: number): HandshakeResult {
@@ -288,6 +304,7 @@ export class ServerHandshake {
       clientSecret: client,
       serverSecret: server,
       exporterSecret,
+      connectionIds: this.connectionIds,
       clientIndex,
     };
   }

@@ -8,12 +8,20 @@ import {
   type Extension,
   findExtension,
   type KeyShareEntry,
+  parseConnectionId,
   parseCookie,
   parseOneU16,
   parseServerShare,
 } from "../wire/extensions.ts";
 import type { ServerHello } from "../wire/server_hello.ts";
-import { type Failure, illegal, type Policy, type PskOffer, undecodable } from "./types.ts";
+import {
+  type ConnectionIds,
+  type Failure,
+  illegal,
+  type Policy,
+  type PskOffer,
+  undecodable,
+} from "./types.ts";
 
 /** Extensions that a client here ever sends: an answer may have no others (RFC 8446 §4.2). */
 const OFFERED: readonly number[] = [
@@ -25,6 +33,7 @@ const OFFERED: readonly number[] = [
   EXTENSION.padding,
   EXTENSION.preSharedKey,
 ];
+const CONNECTION: readonly number[] = [EXTENSION.connectionId, EXTENSION.returnRoutabilityCheck];
 const IN_SERVER_HELLO = [EXTENSION.supportedVersions, EXTENSION.keyShare, EXTENSION.preSharedKey];
 const IN_RETRY = [EXTENSION.supportedVersions, EXTENSION.keyShare, EXTENSION.cookie];
 
@@ -32,6 +41,15 @@ export interface CheckedServerHello {
   readonly suite: number;
   readonly share: KeyShareEntry;
   readonly offer: PskOffer;
+  readonly connectionIds: ConnectionIds | undefined;
+}
+
+/** What a client says of connection ids. */
+export interface ConnectionIdOffer {
+  /** For the server's records; may be empty. */
+  readonly own: Uint8Array;
+  /** Bytes that the server's id must have; `undefined`: any number, or no id at all. */
+  readonly peerLen?: number;
 }
 
 export interface CheckedRetry {
@@ -40,15 +58,17 @@ export interface CheckedRetry {
   readonly cookie: Uint8Array | undefined;
 }
 
-/** RFC 8446 §4.2: what was not asked for is unsupported_extension, what stands in the wrong message illegal. */
+/** RFC 8446 §4.2: what was not asked for is unsupported_extension, what stands in the wrong message illegal.
+ * `idsOffered`: whether connection ids were. */
 export function checkExtensionTypes(
   extensions: readonly Extension[],
   allowed: readonly number[],
+  idsOffered: boolean,
 ): Failure | undefined {
   for (const { type } of extensions) {
     // RFC 8446 §4.2: a cookie in a HelloRetryRequest needs no offer.
     if (allowed.includes(type)) continue;
-    return OFFERED.includes(type)
+    return OFFERED.includes(type) || (idsOffered && CONNECTION.includes(type))
       ? illegal(`extension ${type} in the wrong message`)
       : { alert: ALERT.unsupportedExtension, reason: `extension ${type} was not offered` };
   }
@@ -63,8 +83,11 @@ export function checkServerHello(
   offers: readonly PskOffer[],
   shareGroups: readonly number[],
   retry: CheckedRetry | undefined,
+  ids: ConnectionIdOffer | undefined,
 ): CheckedServerHello | Failure {
-  const failure = checkCommon(policy, hello) ?? checkExtensionTypes(hello.extensions, IN_SERVER_HELLO);
+  const allowed = ids === undefined ? IN_SERVER_HELLO : [...IN_SERVER_HELLO, ...CONNECTION];
+  const failure = checkCommon(policy, hello) ??
+    checkExtensionTypes(hello.extensions, allowed, ids !== undefined);
   if (failure !== undefined) return failure;
   // RFC 8446 §4.1.4: the suite MUST be that of the HelloRetryRequest.
   if (retry !== undefined && hello.suite !== retry.suite) {
@@ -89,7 +112,30 @@ export function checkServerHello(
   if (share === undefined) return undecodable("key_share");
   // RFC 8446 §4.2.8: of a group that a share was sent of.
   if (!shareGroups.includes(share.group)) return illegal("the server's share has another group");
-  return { suite: hello.suite, share, offer };
+  const connectionIds = checkConnectionIds(hello, ids);
+  if (connectionIds !== undefined && "alert" in connectionIds) return connectionIds;
+  return { suite: hello.suite, share, offer, connectionIds };
+}
+
+/** The ids as they are agreed on: RFC 9146 §3, RFC 9853 §3. */
+function checkConnectionIds(
+  { extensions }: ServerHello,
+  ids: ConnectionIdOffer | undefined,
+): ConnectionIds | Failure | undefined {
+  if (ids === undefined) return undefined;
+  const body = findExtension(extensions, EXTENSION.connectionId);
+  const rrcBody = findExtension(extensions, EXTENSION.returnRoutabilityCheck);
+  const peer = body && parseConnectionId(body);
+  if (body !== undefined && peer === undefined) return undecodable("connection_id");
+  if (rrcBody !== undefined && rrcBody.length > 0) return undecodable("rrc");
+  if (peer === undefined && rrcBody !== undefined) return illegal("rrc without connection_id");
+  if (ids.peerLen !== undefined && peer?.length !== ids.peerLen) {
+    return {
+      alert: ALERT.handshakeFailure,
+      reason: `the server gave no connection id of ${ids.peerLen} bytes`,
+    };
+  }
+  return peer && { own: ids.own, peer: peer.slice(), rrc: rrcBody !== undefined };
 }
 
 /** Checks a HelloRetryRequest; `shareGroups` are the groups of the shares in the first hello. */
@@ -97,8 +143,9 @@ export function checkRetry(
   policy: Policy,
   hello: ServerHello,
   shareGroups: readonly number[],
+  idsOffered: boolean,
 ): CheckedRetry | Failure {
-  const failure = checkCommon(policy, hello) ?? checkExtensionTypes(hello.extensions, IN_RETRY);
+  const failure = checkCommon(policy, hello) ?? checkExtensionTypes(hello.extensions, IN_RETRY, idsOffered);
   if (failure !== undefined) return failure;
   const groupBody = findExtension(hello.extensions, EXTENSION.keyShare);
   const group = groupBody && parseOneU16(groupBody);

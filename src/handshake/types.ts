@@ -62,6 +62,16 @@ export interface Policy {
   readonly plainHash?: HashName;
 }
 
+/** Connection ids that both sides agreed on, RFC 9146 §3; an empty one: none in that direction. */
+export interface ConnectionIds {
+  /** What the peer puts into its records. */
+  readonly own: Uint8Array;
+  /** What this side puts into its records. */
+  readonly peer: Uint8Array;
+  /** Whether return routability checks were agreed on as well, RFC 9853. */
+  readonly rrc: boolean;
+}
+
 /** The caller owns and wipes the secrets. */
 export interface HandshakeResult {
   readonly suite: CipherSuite;
@@ -71,6 +81,8 @@ export interface HandshakeResult {
   readonly clientSecret: Uint8Array;
   readonly serverSecret: Uint8Array;
   readonly exporterSecret: Uint8Array;
+  /** Absent: the extension was not negotiated, and no record may have an id. */
+  readonly connectionIds?: ConnectionIds;
   /** On a server: whose key it was. */
   readonly clientIndex?: number;
 }

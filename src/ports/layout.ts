@@ -19,8 +19,11 @@ export const RECORD = {
 } as const;
 
 export const ADDR = { size: 24, family: 0, port: 2, scope: 4, ip: 8 } as const;
+/** In place of 4 and 6 in ADDR.family: `ip` holds a connection id of 8 bytes. */
+export const ADDR_FAMILY_ID = 8;
 
 export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 40, timeNs: 64 } as const;
+export const RX_FLAG = { truncated: 1, byId: 4, fdShift: 8 } as const;
 export const RX_STRIDE = 2048;
 export const TUN_STRIDE = 2048;
 export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;

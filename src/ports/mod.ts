@@ -150,4 +150,6 @@ export interface PacketIo {
   udpSend(fd: number, off: number, len: number, to: EndpointAddress, from?: EndpointAddress): number;
   /** Binds datagrams from `address` to `peer` in RX.peer; a negative peer removes. */
   setPeer(address: EndpointAddress, peer: number): void;
+  /** The same for records with this connection id, of 8 bytes: RX_FLAG.byId is set for them. */
+  setPeerOfId(id: Uint8Array, peer: number): void;
 }

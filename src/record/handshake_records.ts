@@ -21,8 +21,8 @@ export { splitDatagram } from "./split_datagram.ts";
 export type { CiphertextRecord, DatagramRecord, PlaintextRecord } from "./split_datagram.ts";
 
 // Chosen here.
-const SEAL_HEADER_LEN = 5; // no connection id, 16-bit number, with length
-/** What sealing adds to a content without padding: header, content type, tag. */
+const SEAL_HEADER_LEN = 5; // 16-bit number, with length; a connection id beside
+/** What sealing without connection id adds to a content without padding: header, content type, tag. */
 export const SEAL_OVERHEAD = SEAL_HEADER_LEN + 1 + AEAD_TAG_LEN;
 const REPLAY_WINDOW_LEN = 4096;
 
@@ -42,13 +42,20 @@ export type DropReason = "other epoch" | "bad tag" | "duplicate" | "old" | "no c
 export class EpochKeys {
   readonly suite: CipherSuite;
   readonly epoch: number;
+  readonly #cid: Uint8Array;
   readonly #aead: Aead;
   readonly #window = new ReplayWindow(REPLAY_WINDOW_LEN);
   #next = 0;
   #failedOpens = 0;
 
-  /** `trafficSecret` is not kept. */
-  constructor(suite: CipherSuite, trafficSecret: Uint8Array, epoch: number) {
+  /** `trafficSecret` is not kept. `cid` stands in all records that this instance seals (RFC 9147 §9). */
+  constructor(
+    suite: CipherSuite,
+    trafficSecret: Uint8Array,
+    epoch: number,
+    cid: Uint8Array = new Uint8Array(0),
+  ) {
+    this.#cid = cid.slice();
     this.suite = suite;
     this.epoch = epoch;
     this.#aead = plainAead(suite, trafficKeys(suite, "dtls", trafficSecret));
@@ -59,16 +66,21 @@ export class EpochKeys {
     return this.#next;
   }
 
+  /** What `seal` adds to a content without padding. */
+  get sealOverhead(): number {
+    return SEAL_OVERHEAD + this.#cid.length;
+  }
+
   get failedOpens(): number {
     return this.#failedOpens;
   }
 
-  /** A record of `content` with a unified header of 5 bytes and the next number, padded inside to `padToRecordLen` bytes
+  /** A record of `content` with a unified header of 5 bytes, connection id and the next number, padded inside to `padToRecordLen` bytes
    * in all if that is given. Throws RangeError if the content does not fit that or 2^14 bytes; a defect after 2^48
    * records or the AEAD's limit. */
   seal(contentType: number, content: Uint8Array, padToRecordLen = 0): Uint8Array {
-    const recordLen = Math.max(padToRecordLen, SEAL_OVERHEAD + content.length);
-    const innerLen = recordLen - SEAL_HEADER_LEN - AEAD_TAG_LEN;
+    const recordLen = Math.max(padToRecordLen, this.sealOverhead + content.length);
+    const innerLen = recordLen - this.sealOverhead + 1;
     if (padToRecordLen > 0 && recordLen !== padToRecordLen || innerLen > CONTENT_LEN_MAX + 1) {
       throw new RangeError(
         `Cannot seal ${content.length} bytes into a record of ${padToRecordLen || recordLen}`,
@@ -81,8 +93,9 @@ export class EpochKeys {
     const header = this.#header(sequenceNumber, innerLen + AEAD_TAG_LEN);
     const sealed = this.#aead.seal(sequenceNumber, header, inner);
     const mask = this.#aead.mask(sealed.subarray(0, MASK_SAMPLE_LEN));
-    header[1] ^= mask[0]; // RFC 9147 §4.2.3
-    header[2] ^= mask[1];
+    const at = 1 + this.#cid.length;
+    header[at] ^= mask[0]; // RFC 9147 §4.2.3
+    header[at + 1] ^= mask[1];
     inner.fill(0);
     return concat(header, sealed);
   }
@@ -140,8 +153,8 @@ export class EpochKeys {
     fields.sequenceBits = sequenceNumber % 2 ** 16;
     fields.hasLength = true;
     fields.bodyLen = bodyLen;
-    const header = new Uint8Array(SEAL_HEADER_LEN);
-    emitUnifiedHeader(fields, new Uint8Array(0), header);
+    const header = new Uint8Array(SEAL_HEADER_LEN + this.#cid.length);
+    emitUnifiedHeader(fields, this.#cid, header);
     return header;
   }
 }

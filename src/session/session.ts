@@ -6,6 +6,7 @@
  * after its ACK: nothing in it depends on user data. */
 
 import { assert } from "../base/mod.ts";
+import type { ConnectionIds } from "../handshake/types.ts";
 import { suiteById } from "../crypto/suites.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { nextTrafficSecret } from "../crypto/key_schedule.ts";
@@ -21,9 +22,8 @@ import { ReceiveEpoch } from "./receive_epoch.ts";
 
 // Set by a standard.
 const MESSAGE_SEQ_MAX = 0xffff;
-// Set by a standard.
 /** Of application data, RFC 9147 §6.1. */
-const FIRST_EPOCH = 3;
+export const FIRST_EPOCH = 3;
 // Chosen here.
 const CONTROLS_MAX = 8;
 const REPEATS_PER_BLOCK = 16;
@@ -39,6 +39,8 @@ export interface SessionSecrets {
   /** message_seq that follows the handshake, each way (RFC 9147 §5.2). */
   readonly sendMessageSeq: number;
   readonly receiveMessageSeq: number;
+  /** Absent: none were agreed on. */
+  readonly connectionIds?: ConnectionIds;
 }
 
 export interface SessionOptions {
@@ -48,6 +50,16 @@ export interface SessionOptions {
   readonly rekeyBlock: number;
   /** Records a nanosecond that the peer sends, for the replay window's length. */
   readonly receiveRate: number;
+  /** 0 or 1: tells the two sessions of a peer apart that may live at a time. */
+  readonly side?: number;
+  /** Ids that this side gives out. */
+  readonly ownIds?: OwnIdSource;
+}
+
+/** Gives out connection ids for the peer's records. */
+export interface OwnIdSource {
+  issue(): Uint8Array;
+  close(): void;
 }
 
 /** One content to be put into a slot as a record of its own. */
@@ -61,6 +73,8 @@ export type ControlEvent = "none" | "peer closed" | "peer failed" | "update ackn
 
 export class Session {
   readonly suite: CipherSuite;
+  readonly ids: ConnectionIds;
+  readonly side: number;
   /** One or two epochs that may be read now, newest last. */
   readonly receiveEpochs: ReceiveEpoch[] = [];
   sendEpoch = FIRST_EPOCH;
@@ -94,6 +108,8 @@ export class Session {
     nowNs: number,
   ) {
     this.suite = suiteById(secrets.suite);
+    this.ids = secrets.connectionIds ?? { own: new Uint8Array(0), peer: new Uint8Array(0), rrc: false };
+    this.side = options.side ?? 0;
     this.#memory = memory;
     this.#protection = protection;
     this.#options = options;
@@ -126,7 +142,7 @@ export class Session {
    * whoever seals with the key of `newSendKey` begins at `firstNumber`. */
   sealEarly(contentType: number, content: Uint8Array, recordLen: number): Uint8Array {
     assert(this.#keyedEpoch < FIRST_EPOCH, "each number has one owner: the key of epoch 3 is given out");
-    this.#early ??= new EpochKeys(this.suite, this.#sendSecret, FIRST_EPOCH);
+    this.#early ??= new EpochKeys(this.suite, this.#sendSecret, FIRST_EPOCH, this.ids.peer);
     return this.#early.seal(contentType, content, recordLen);
   }
 
@@ -224,6 +240,7 @@ export class Session {
     for (const epoch of this.receiveEpochs) epoch.close(this.#protection);
     this.receiveEpochs.length = 0;
     this.#dropEarly();
+    this.#options.ownIds?.close();
     this.#sendSecret.fill(0);
     this.#receiveSecret.fill(0);
     this.#controls.length = 0;

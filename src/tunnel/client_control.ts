@@ -7,6 +7,7 @@ import { DtlsClient } from "../flight/dtls_client.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { parseServerWelcome } from "../wire/inner_control.ts";
 import type { Order, WorkerEvent } from "./messages.ts";
+import { CONNECTION_ID_LEN } from "./own_ids.ts";
 
 // Chosen here.
 /** A handshake that gets nowhere starts again from a fresh ClientHello after so long, or so many slots: each of its
@@ -52,6 +53,7 @@ export class ClientControl {
   constructor({ intervalNs, ...options }: ClientControlOptions, ports: ClientControlPorts, nowNs: number) {
     this.#options = {
       ...options,
+      connectionIds: { own: new Uint8Array(0), peerLen: CONNECTION_ID_LEN },
       timeoutNs: Math.max(REPEAT_NS, REPEAT_SLOTS * intervalNs),
       timeoutMaxNs: Math.max(REPEAT_MAX_NS, REPEAT_MAX_SLOTS * intervalNs),
     };
@@ -126,6 +128,7 @@ export class ClientControl {
         suite: result.suite.id,
         sendMessageSeq: result.sendMessageSeq,
         receiveMessageSeq: result.receiveMessageSeq,
+        rrc: result.connectionIds!.rrc,
         fdIndex: 0,
         port: 0,
         scope: 0,
@@ -133,6 +136,8 @@ export class ClientControl {
       },
       result.clientSecret,
       result.serverSecret,
+      result.connectionIds!.own,
+      result.connectionIds!.peer,
     );
     wipe(result.clientSecret, result.serverSecret, result.exporterSecret);
     this.#ports.log("info", "handshake done", {

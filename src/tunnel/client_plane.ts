@@ -12,8 +12,9 @@ import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
 import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
+import { newConnectionId } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
-import { keepKeysFresh, receiveRateOf, sessionOptions } from "./rekey.ts";
+import { keepKeysFresh, receiveRateOf, sealingOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
 const QUEUE_LEN = 256 * 1024;
@@ -49,8 +50,9 @@ export class ClientPlane extends DataPlane {
       fd: config.udpFds[0],
       to,
       traceCount: config.traceCount,
+      cid: newConnectionId(ports.entropy), // as every record to a server has one
     });
-    const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey(), 3);
+    const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey());
     this.#peer.train = { emitter: this.#emitter, keys };
     this.#peer.address = to;
     ports.io.setPeer(to, 0);
@@ -96,7 +98,7 @@ export class ClientPlane extends DataPlane {
     this.#emitter.dropRaw();
     // The client's Finished is still on its way through the slots: the key changes behind it in any case, since a
     // raw datagram is not sealed by the pacer.
-    peer.train!.keys.change(peer.pending.newSendKey(), 3, 0);
+    peer.train!.keys.change(sealingOf(peer.pending), 0);
     peer.keyed = peer.pending;
     this.#sendParameters();
   }
@@ -206,7 +208,7 @@ export class ClientPlane extends DataPlane {
     const { keys } = this.#peer.train!;
     const worn = this.#emitter.numberNext >= RECORDS_MAX && !keys.changing;
     if (worn) {
-      keys.change(this.throwawayKey(), 3, 0); // also one that nobody knows wears out
+      keys.change(this.throwawayKey(), 0); // also one that nobody knows wears out
       this.#peer.keyed = undefined;
     }
     if (this.#reported) return;

@@ -12,14 +12,14 @@ import type {
   PacketIo,
   RecordProtection,
 } from "../ports/mod.ts";
-import { ADDR, IO, KEY_MATERIAL, RX, TUN_DESC } from "../ports/mod.ts";
+import { ADDR, IO, KEY_MATERIAL, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import type { ReceiveEpoch } from "../session/receive_epoch.ts";
-import type { Session } from "../session/session.ts";
+import { FIRST_EPOCH, type Session } from "../session/session.ts";
 import type { DataCounters } from "./counters.ts";
-import type { Emitter } from "./emitter.ts";
+import type { Emitter, Sealing } from "./emitter.ts";
 import { Inbound } from "./inbound.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
@@ -150,14 +150,18 @@ export abstract class DataPlane {
       const rx = descs + i * RX.size;
       const off = u32[(rx + RX.off) >> 2];
       const end = off + u32[(rx + RX.len) >> 2];
-      if ((u32[(rx + RX.flags) >> 2] & 1) !== 0) {
+      const flags = u32[(rx + RX.flags) >> 2];
+      if ((flags & RX_FLAG.truncated) !== 0) {
         this.counters.add("datagrams_truncated");
         continue;
       }
-      const peer = this.peerOf(i32[(rx + RX.peer) >> 2]);
+      const isById = (flags & RX_FLAG.byId) !== 0;
+      const sender = i32[(rx + RX.peer) >> 2];
+      const peer = this.peerOf(isById ? sender >> 1 : sender);
       // RFC 9147 §4.1: the first byte tells a record of an epoch > 0 (001xxxxx) from the plaintext ones.
-      if (peer !== undefined && end > off && (u8[off] & 0xe0) === 0x20) this.#records(peer, rx, off, end);
-      else this.otherDatagram(rx, peer);
+      if (peer !== undefined && end > off && (u8[off] & 0xe0) === 0x20) {
+        this.#records(peer, isById ? sender & 1 : -1, rx, off, end);
+      } else this.otherDatagram(rx, peer);
     }
     this.#inbound.run(this.nowNs, this);
     this.#flush();
@@ -168,14 +172,15 @@ export abstract class DataPlane {
     }
   }
 
-  #records(peer: Peer, rx: number, off: number, end: number): void {
+  /** `side`: the session that a connection id names, or -1. */
+  #records(peer: Peer, side: number, rx: number, off: number, end: number): void {
     if ((this.memory.u8[off] & 3) === 2) this.otherDatagram(rx, peer); // epoch 2 (or 6, of a long session)
     for (let at = off; at < end;) {
       if (this.#inbound.full) {
         this.#inbound.run(this.nowNs, this);
         this.#flush();
       }
-      const len = this.#inbound.add(peer, at, end);
+      const len = this.#inbound.add(peer, at, end, side, off);
       if (len < 0) this.counters.add("datagrams_malformed");
       else if (len === 0) this.counters.add("records_no_epoch");
       if (len <= 0) return;
@@ -309,7 +314,7 @@ export abstract class DataPlane {
     this.tell({
       type: "handshake",
       first,
-      fdIndex: u32[(rx + RX.flags) >> 2] >>> 8,
+      fdIndex: u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift,
       from: this.address(rx + RX.from)!,
       local: this.address(rx + RX.to),
       datagram: u8.slice(off, off + u32[(rx + RX.len) >> 2]),
@@ -321,13 +326,13 @@ export abstract class DataPlane {
   }
 
   /** A key that nobody knows: slots sealed with it carry random bytes in a record's form (design: no session yet). */
-  protected throwawayKey(): number {
+  protected throwawayKey(): Sealing {
     const material = this.memory.alloc(KEY_MATERIAL.size);
     this.ports.entropy.fill(this.memory.u8.subarray(material, material + KEY_MATERIAL.size));
     this.memory.u32[(material + KEY_MATERIAL.suite) >> 2] = 0x1301;
     const key = this.ports.protection.newKey(material);
     this.memory.free(material, KEY_MATERIAL.size);
-    return key;
+    return { key, epoch: FIRST_EPOCH };
   }
 }
 

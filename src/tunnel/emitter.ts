@@ -12,13 +12,13 @@ import type { EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } fr
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { emitUnifiedHeader, UnifiedHeader } from "../wire/dtls_unified_header.ts";
 import type { TrainParameters } from "./messages.ts";
 import type { PacketQueue } from "./packet_queue.ts";
 
 // Set by a standard.
 /** Unified header without connection id, 16-bit number, with length (RFC 9147 §4). */
 export const HEADER_LEN = 5;
-const HEADER_TEMPLATE_BITS = 0x2c;
 const HEADER_TEMPLATE_LEN = 64;
 // Chosen here.
 /** From now to slot 0 of a new train: it must not have passed when the pacer takes the train over, within 10 ms. */
@@ -40,10 +40,22 @@ export interface EmitterOptions {
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
   readonly traceCount: number;
+  /** Connection id of the first records; later ones have as many bytes. */
+  readonly cid: Uint8Array;
   /** Of inner protocols that number their records. */
   readonly prefix?: RecordPrefix;
   /** Told the count of each plaintext that `control` was given with a token, once the pacer has taken it. */
   readonly counted?: (token: number, count: number) => void;
+}
+
+/** What records are sealed with from some slot on. */
+export interface Sealing {
+  readonly key: number;
+  readonly epoch: number;
+  /** Where the pacer's counts begin; absent: at 0. */
+  readonly numbering?: Numbering;
+  /** Of a new session; absent: as before. */
+  readonly cid?: Uint8Array;
 }
 
 /** What stands first in each record of application data, chaff included, with what the pacer writes into it. */
@@ -53,8 +65,8 @@ export interface RecordPrefix {
 }
 
 /** Bytes of a record's inner plaintext, content type byte included. */
-export function plaintextLenOf(datagramLen: number): number {
-  return datagramLen - HEADER_LEN - AEAD_TAG_LEN;
+export function plaintextLenOf(datagramLen: number, cidLen: number): number {
+  return datagramLen - HEADER_LEN - cidLen - AEAD_TAG_LEN;
 }
 
 export class Emitter {
@@ -65,6 +77,7 @@ export class Emitter {
   readonly #pacer: Pacer;
   readonly #schedule: SlotSchedule;
   readonly #packer: Packer;
+  readonly #header = new UnifiedHeader();
   readonly #headerTemplate: number;
   readonly #bufs: number;
   readonly #stride: number;
@@ -75,6 +88,7 @@ export class Emitter {
   readonly #counted: EmitterOptions["counted"];
   /** Plaintexts whose count is asked for, the oldest first. */
   readonly #tokens: { readonly index: number; readonly token: number }[] = [];
+  #cid: Uint8Array;
   /** Plaintexts made ready so far, modulo 2^32. */
   #made = 0;
   /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
@@ -88,7 +102,8 @@ export class Emitter {
     this.train = train;
     this.#prefix = options.prefix?.bytes ?? new Uint8Array(0);
     this.#counted = options.counted;
-    this.plaintextLen = plaintextLenOf(train.datagramLen);
+    this.#cid = options.cid;
+    this.plaintextLen = plaintextLenOf(train.datagramLen, this.cidLen);
     const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
     const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
     this.#depth = Math.min(bufCount - 2, Math.max(2, slotsIn(BIND_AHEAD_NS)) * train.burst);
@@ -103,8 +118,8 @@ export class Emitter {
     this.ring = this.#newRing({
       fd: options.fd,
       datagramLen: train.datagramLen,
-      hdrLen: HEADER_LEN,
-      seqOff: 1,
+      hdrLen: HEADER_LEN + this.cidLen,
+      seqOff: 1 + this.cidLen,
       seqLen: 2,
       burst: train.burst,
       bufCount,
@@ -139,15 +154,21 @@ export class Emitter {
     }
   }
 
-  /** Slots that the pacer has been told to seal under `key`: epoch bits from `epoch`, from `firstSlot` on. */
-  setKey(key: number, epoch: number, firstSlot: number, numbering?: Numbering): void {
-    const { u8 } = this.#memory;
-    const bodyLen = this.train.datagramLen - HEADER_LEN;
-    u8[this.#headerTemplate] = HEADER_TEMPLATE_BITS | (epoch & 3);
-    u8[this.#headerTemplate + 1] = 0;
-    u8[this.#headerTemplate + 2] = 0;
-    u8[this.#headerTemplate + 3] = bodyLen >> 8;
-    u8[this.#headerTemplate + 4] = bodyLen & 0xff;
+  /** Bytes of connection id in each record. */
+  get cidLen(): number {
+    return this.#cid.length;
+  }
+
+  /** Has the pacer seal with `sealing` from slot `firstSlot` on. All connection ids of a train have one length. */
+  setKey({ key, epoch, numbering, cid = this.#cid }: Sealing, firstSlot: number): void {
+    assert(cid.length === this.cidLen, "all connection ids of a train have one length");
+    this.#cid = cid;
+    const header = this.#header;
+    header.epochBits = epoch & 3;
+    header.sequenceLen = 2;
+    header.hasLength = true;
+    header.bodyLen = this.train.datagramLen - HEADER_LEN - cid.length;
+    emitUnifiedHeader(header, cid, this.#memory.u8.subarray(this.#headerTemplate));
     this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
   }
 

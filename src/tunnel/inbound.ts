@@ -11,6 +11,7 @@ import type { ReceiveEpoch } from "../session/receive_epoch.ts";
 import type { Session } from "../session/session.ts";
 import { parseUnifiedHeader, UnifiedHeader } from "../wire/dtls_unified_header.ts";
 import type { DataCounters } from "./counters.ts";
+import { CONNECTION_ID_LEN } from "./own_ids.ts";
 
 // Chosen here.
 const PLAINTEXT_STRIDE = 2048;
@@ -77,13 +78,18 @@ export class Inbound {
     this.#slowOpens = 0;
   }
 
-  /** Takes the record at off..end of `peer`'s datagram. Returns its length, 0 if no record of an epoch >= 3 that
+  /** Takes the record at off..end of `peer`'s datagram, whose first record stands at `first`. `side`: the session that
+   * the connection id there names, -1 if it has none. Returns the record's length, 0 if no record of an epoch >= 3 that
    * could be read stands there (the caller decides what else it may be), or -1 if it is malformed. */
-  add(peer: InboundPeer, off: number, end: number): number {
+  add(peer: InboundPeer, off: number, end: number, side = -1, first = off): number {
     const header = this.#header;
     const { u8, u32, i32 } = this.#memory;
-    if (!parseUnifiedHeader(u8, off, end, 0, header)) return -1;
-    const session = this.#sessionFor(peer, header.epochBits);
+    if (!parseUnifiedHeader(u8, off, end, side < 0 ? 0 : CONNECTION_ID_LEN, header)) return -1;
+    // RFC 9147 §4: a later record without an id is the first one's; with another id it ends the datagram.
+    if (off > first && header.cidLen > 0 && !this.#sameId(off, first)) return -1;
+    const session = side < 0
+      ? this.#sessionFor(peer, header.epochBits)
+      : this.#sessionAt(peer, side, header.epochBits);
     if (session === undefined) return 0;
     const recordLen = header.headerLen + header.bodyLen;
     if (header.bodyLen <= AEAD_TAG_LEN || recordLen > PLAINTEXT_STRIDE) return -1;
@@ -157,11 +163,24 @@ export class Inbound {
     sink.plaintext(peer, session, epoch, number, this.#memory.u32[(at + RECORD.dst) >> 2], len);
   }
 
-  /** The session whose epoch the bits may name: the current one first. */
-  #sessionFor(peer: InboundPeer, bits: number): Session | undefined {
-    if (peer.current?.receiveEpochFor(bits) !== undefined) return peer.current;
-    if (peer.pending?.receiveEpochFor(bits) !== undefined) return peer.pending;
+  /** The session whose epoch the bits may name, of those without connection ids: the current one first. RFC 9147 §9:
+   * where ids are agreed on, every datagram has one. */
+  #sessionFor({ current, pending }: InboundPeer, bits: number): Session | undefined {
+    if (current?.ids.own.length === 0 && current.receiveEpochFor(bits) !== undefined) return current;
+    if (pending?.ids.own.length === 0 && pending.receiveEpochFor(bits) !== undefined) return pending;
     return undefined;
+  }
+
+  /** The session that a connection id names. */
+  #sessionAt(peer: InboundPeer, side: number, bits: number): Session | undefined {
+    const session = peer.current?.side === side ? peer.current : peer.pending;
+    return session?.side === side && session.receiveEpochFor(bits) !== undefined ? session : undefined;
+  }
+
+  #sameId(off: number, first: number): boolean {
+    const { u8 } = this.#memory;
+    for (let i = 1; i <= CONNECTION_ID_LEN; i++) if (u8[off + i] !== u8[first + i]) return false;
+    return true;
   }
 
   /** The likeliest full number: nearest to the expected one (RFC 9147 §4.2.2). */
@@ -187,7 +206,8 @@ export class Inbound {
       }
     }
     epoch.failedOpens++; // RFC 9147 §4.5.3: counted for each key that it was tried with
-    const other = session === peer.current ? peer.pending : undefined;
+    const isNamed = session.ids.own.length > 0;
+    const other = session === peer.current && !isNamed ? peer.pending : undefined;
     const otherEpoch = other?.receiveEpochFor(epoch.bits);
     if (other === undefined || otherEpoch === undefined || this.#slowOpens >= SLOW_OPENS_PER_TURN) {
       return undefined;

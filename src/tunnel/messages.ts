@@ -15,13 +15,16 @@ export interface PlainAddress {
 export type Order =
   /** Client: bytes[0] is a handshake datagram for the next slot that is free of user data. */
   | { readonly type: "raw" }
-  /** bytes: send secret, receive secret, peer ip, local ip ("" if not known). */
+  /** bytes: send secret, receive secret, own and the peer's connection id ("": none), peer ip, local ip ("" if not
+   * known); of a client the first four. */
   | {
     readonly type: "session";
     readonly client: number;
     readonly suite: number;
     readonly sendMessageSeq: number;
     readonly receiveMessageSeq: number;
+    /** Return routability checks were agreed on. */
+    readonly rrc: boolean;
     readonly fdIndex: number;
     readonly port: number;
     readonly scope: number;
@@ -131,6 +134,8 @@ export function secretsOf(
   order: Extract<Order, { type: "session" }>,
   bytes: readonly Uint8Array[],
 ): SessionSecrets {
-  const { suite, sendMessageSeq, receiveMessageSeq } = order;
-  return { suite, send: bytes[0], receive: bytes[1], sendMessageSeq, receiveMessageSeq };
+  const { suite, sendMessageSeq, receiveMessageSeq, rrc } = order;
+  const [send, receive, own, peer] = bytes;
+  const connectionIds = { own: own.slice(), peer: peer.slice(), rrc };
+  return { suite, send, receive, sendMessageSeq, receiveMessageSeq, connectionIds };
 }

@@ -2,9 +2,9 @@
 
 import { Reassembler } from "../framing/reassembler.ts";
 import { type FrameDialect, Unpacker } from "../framing/unpacker.ts";
-import type { EndpointAddress, Memory, Numbering, RecordProtection } from "../ports/mod.ts";
+import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts";
 import type { Session } from "../session/session.ts";
-import type { Emitter } from "./emitter.ts";
+import type { Emitter, Sealing } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
 import { PacketQueue } from "./packet_queue.ts";
 
@@ -16,19 +16,13 @@ export class SendKeys {
   #current = 0;
   #pending = 0;
   #switchesSeen = 0;
-  #waiting: { key: number; epoch: number; numbering: Numbering | undefined } | undefined;
+  #waiting: Sealing | undefined;
 
-  constructor(
-    emitter: Emitter,
-    protection: RecordProtection,
-    key: number,
-    epoch: number,
-    numbering?: Numbering,
-  ) {
+  constructor(emitter: Emitter, protection: RecordProtection, sealing: Sealing) {
     this.#emitter = emitter;
     this.#protection = protection;
-    emitter.setKey(key, epoch, 0, numbering);
-    this.#current = key;
+    emitter.setKey(sealing, 0);
+    this.#current = sealing.key;
     this.#switchesSeen = emitter.switches;
   }
 
@@ -37,17 +31,16 @@ export class SendKeys {
     return this.#pending !== 0 || this.#waiting !== undefined;
   }
 
-  /** Takes over `key`. The change is made at `firstSlot`, or as soon as an earlier change is done. Numbers begin at 0
-   * unless `numbering` says otherwise. */
-  change(key: number, epoch: number, firstSlot: number, numbering?: Numbering): void {
+  /** Takes over the key. The change is made at `firstSlot`, or as soon as an earlier change is done. */
+  change(sealing: Sealing, firstSlot: number): void {
     this.maintain();
     if (this.#pending === 0) {
-      this.#emitter.setKey(key, epoch, firstSlot, numbering);
-      this.#pending = key;
+      this.#emitter.setKey(sealing, firstSlot);
+      this.#pending = sealing.key;
       return;
     }
     if (this.#waiting !== undefined) this.#protection.freeKey(this.#waiting.key);
-    this.#waiting = { key, epoch, numbering };
+    this.#waiting = sealing;
   }
 
   /** Frees what the pacer no longer uses. */
@@ -60,7 +53,7 @@ export class SendKeys {
     const next = this.#waiting;
     if (next === undefined) return;
     this.#waiting = undefined;
-    this.change(next.key, next.epoch, 0, next.numbering);
+    this.change(next, 0);
   }
 
   /** After the emitter is closed. */

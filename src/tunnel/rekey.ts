@@ -2,7 +2,7 @@
 
 import type { SessionOptions } from "../session/session.ts";
 import type { Session } from "../session/session.ts";
-import type { Emitter } from "./emitter.ts";
+import type { Emitter, Sealing } from "./emitter.ts";
 import type { TrainParameters } from "./messages.ts";
 import type { SendKeys } from "./peer.ts";
 
@@ -28,6 +28,11 @@ export function receiveRateOf(train: TrainParameters): number {
   return train.burst / train.intervalNs;
 }
 
+/** What a train seals with from the first record of `session` on. Once a session: see Session.newSendKey. */
+export function sealingOf(session: Session): Sealing {
+  return { key: session.newSendKey(), epoch: session.sendEpoch, cid: session.ids.peer };
+}
+
 /** Posts the KeyUpdate when it is due, and after its ACK has the pacer change keys at the next public count. */
 export function keepKeysFresh(session: Session, emitter: Emitter, keys: SendKeys): void {
   if (keys.changing) return;
@@ -38,5 +43,5 @@ export function keepKeysFresh(session: Session, emitter: Emitter, keys: SendKeys
   const slots = Math.ceil((switchNumber - number) / emitter.train.burst);
   const firstSlot = emitter.slotNext + slots;
   const key = session.nextSendEpoch();
-  keys.change(key, session.sendEpoch, firstSlot);
+  keys.change({ key, epoch: session.sendEpoch }, firstSlot);
 }

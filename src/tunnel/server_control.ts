@@ -8,6 +8,7 @@ import { DtlsServer } from "../flight/dtls_server.ts";
 import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
 import { addressKey } from "./address_table.ts";
+import { newConnectionId } from "./own_ids.ts";
 import { addressBytes } from "./server_plane.ts";
 
 // Chosen here.
@@ -21,6 +22,7 @@ const LINGER_NS = 5e9;
 const RECORD_HEADER_LEN = 13;
 /** Handshakes begun a second, all addresses together: each costs a key exchange. */
 const BEGIN_PER_SECOND = 100;
+const NONE = new Uint8Array(0);
 
 export interface ServerControlPorts {
   order(order: Order, ...bytes: readonly Uint8Array[]): void;
@@ -60,7 +62,11 @@ export class ServerControl {
 
   constructor({ keys, secrets, ...options }: ServerControlOptions, ports: ServerControlPorts) {
     const directory = this.#directory = new PskDirectory("dtls", keys, secrets);
-    this.#options = { ...options, lookup: (identity, hash) => directory.lookup(identity, hash) };
+    this.#options = {
+      ...options,
+      lookup: (identity, hash) => directory.lookup(identity, hash),
+      newConnectionId: () => newConnectionId(options.entropy),
+    };
     this.#ports = ports;
   }
 
@@ -193,6 +199,7 @@ export class ServerControl {
         suite: result.suite.id,
         sendMessageSeq: result.sendMessageSeq,
         receiveMessageSeq: result.receiveMessageSeq,
+        rrc: result.connectionIds?.rrc ?? false,
         fdIndex: event.fdIndex,
         port: event.from.port,
         scope: event.from.scope ?? 0,
@@ -200,8 +207,10 @@ export class ServerControl {
       },
       result.serverSecret,
       result.clientSecret,
+      result.connectionIds?.own ?? NONE,
+      result.connectionIds?.peer ?? NONE,
       event.from.ip,
-      event.local?.ip ?? new Uint8Array(0),
+      event.local?.ip ?? NONE,
     );
     wipe(result.serverSecret, result.clientSecret, result.exporterSecret);
     this.#ports.log("info", "handshake done", {

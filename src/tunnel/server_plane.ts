@@ -2,7 +2,7 @@
  * client with the length and rate that the client asked for and its entry allows. */
 
 import type { EndpointAddress } from "../ports/mod.ts";
-import { RX } from "../ports/mod.ts";
+import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
@@ -23,8 +23,9 @@ import { type Grant, grant, sameTrain } from "./grant.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
+import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
-import { keepKeysFresh, sessionOptions } from "./rekey.ts";
+import { keepKeysFresh, sealingOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
 const QUEUE_LEN = 128 * 1024;
@@ -93,21 +94,30 @@ export class ServerPlane extends DataPlane {
     const order = mail.head;
     if (order.type !== "session") return;
     const peer = this.#peers[order.client] ??= new Peer(order.client, this.memory, QUEUE_LEN);
-    const address = { ip: mail.bytes[2].slice(), port: order.port, scope: order.scope };
-    const local = mail.bytes[3].length === 0
-      ? undefined
-      : { ip: mail.bytes[3].slice(), port: order.localPort };
+    const [ip, localIp] = mail.bytes.slice(4);
+    const address = { ip: ip.slice(), port: order.port, scope: order.scope };
+    const local = localIp.length === 0 ? undefined : { ip: localIp.slice(), port: order.localPort };
     const secrets = secretsOf(order, mail.bytes);
     this.#dropPending(peer);
     const train = peer.train?.emitter.train ?? { intervalNs: 1e6, burst: 1 } as TrainParameters;
     // Until the client has said its rate, the replay window is that of a fast one.
-    const options = sessionOptions(this.#config.rekeyRecords, train, 1 / 50e3);
+    const { own } = secrets.connectionIds!;
+    const side = peer.current === undefined ? 0 : 1 - peer.current.side;
+    const options = {
+      ...sessionOptions(this.#config.rekeyRecords, train, 1 / 50e3),
+      side,
+      ownIds: own.length === 0 ? undefined : this.#ownIds(peer, side, own),
+    };
     peer.pending = new Session(this.memory, this.ports.protection, secrets, options, this.nowNs);
     peer.pendingAddress = address;
     peer.pendingLocal = local;
     peer.pendingFd = this.#config.udpFds[order.fdIndex];
     if (peer.current === undefined) peer.lastAuthenticNs = this.nowNs;
-    this.#addresses.bind(address, peer.index);
+    if (own.length === 0) this.#addresses.bind(address, peer.index);
+  }
+
+  #ownIds(peer: Peer, side: number, first: Uint8Array): OwnIds {
+    return new OwnIds(this.ports.io, this.ports.entropy, 2 * peer.index + side, first);
   }
 
   #dropPending(peer: Peer): void {
@@ -165,7 +175,7 @@ export class ServerPlane extends DataPlane {
   #reply(rx: number, datagram: Uint8Array, from: EndpointAddress): void {
     if (datagram.length > REPLY_LEN_MAX) return;
     this.memory.u8.set(datagram, this.#scratch);
-    const fd = this.#config.udpFds[this.memory.u32[(rx + RX.flags) >> 2] >>> 8];
+    const fd = this.#config.udpFds[this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift];
     this.ports.io.udpSend(fd, this.#scratch, datagram.length, from, this.address(rx + RX.to));
     this.counters.add("hello_replied");
   }
@@ -216,8 +226,10 @@ export class ServerPlane extends DataPlane {
       return { status: WELCOME_STATUS.rateRefused, note: "another schedule needs another session" };
     }
     if (train === undefined) return granted;
-    if (peer.train !== undefined && sameTrain(peer.train.emitter.train, train)) {
-      peer.train.keys.change(session.newSendKey(), session.sendEpoch, 0);
+    const isSame = peer.train !== undefined && sameTrain(peer.train.emitter.train, train) &&
+      peer.train.emitter.cidLen === session.ids.peer.length;
+    if (peer.train !== undefined && isSame) {
+      peer.train.keys.change(sealingOf(session), 0);
       peer.train.emitter.setDestination(peer.fd, peer.address!, peer.local);
       peer.keyed = session;
       return granted;
@@ -249,11 +261,12 @@ export class ServerPlane extends DataPlane {
         to: peer.address!,
         from: peer.local,
         traceCount: this.#config.traceCount,
+        cid: session.ids.peer,
       });
     } catch (error) {
       return { status: WELCOME_STATUS.rateRefused, note: `no train: ${(error as Error).message}` };
     }
-    const keys = new SendKeys(emitter, this.ports.protection, session.newSendKey(), session.sendEpoch);
+    const keys = new SendKeys(emitter, this.ports.protection, sealingOf(session));
     peer.train = { emitter, keys };
     peer.keyed = session;
     emitter.start();

@@ -5,6 +5,6 @@ export const CONTENT_TYPE = {
   handshake: 22,
   applicationData: 23,
   ack: 26,
-  /** draft-ietf-tls-dtls-rrc. */
+  /** RFC 9853. */
   returnRoutabilityCheck: 27,
 } as const;

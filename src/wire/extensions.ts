@@ -14,6 +14,7 @@ export const EXTENSION = {
   pskKeyExchangeModes: 45,
   keyShare: 51,
   connectionId: 54, // RFC 9146
+  returnRoutabilityCheck: 61, // RFC 9853
 } as const;
 
 /** PskKeyExchangeMode, RFC 8446 §4.2.9. */
@@ -163,6 +164,11 @@ export function parseConnectionId(body: Uint8Array): Uint8Array | undefined {
 
 export function emitConnectionId(id: Uint8Array): Extension {
   return { type: EXTENSION.connectionId, body: vector8(id) };
+}
+
+/** rrc, RFC 9853 §3: it has no body. */
+export function emitReturnRoutabilityCheck(): Extension {
+  return { type: EXTENSION.returnRoutabilityCheck, body: new Uint8Array(0) };
 }
 
 /** pre_shared_key of a ClientHello, §4.2.11. An empty identity is let through: version 0 peers send one. */

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import type { TracedSlot } from "./ends.ts";
 import { countBy, type SeenDatagram } from "./pcap.ts";
 
-/** RFC 9147 §4, our form: 001 C=0 S=1 L=1 and the two low bits of the epoch. */
-const isRecord = (datagram: SeenDatagram) => (datagram.payload[0] & 0xfc) === 0x2c;
+/** RFC 9147 §4, our form: 001 C S=1 L=1 and the two low bits of the epoch. */
+const isRecord = (datagram: SeenDatagram) => (datagram.payload[0] & 0xec) === 0x2c;
+const idBit = (datagram: SeenDatagram) => datagram.payload[0] & 0x10;
 const epochBits = (datagram: SeenDatagram) => datagram.payload[0] & 3;
 
 /** Datagrams of the sender, in order. */
@@ -35,6 +36,7 @@ export function assertPacketsAreSlots(seen: readonly SeenDatagram[], trace: read
   assert.equal(seen.length, sent, "packets on the wire = slots that were sent");
   const strange = seen.filter((datagram) => !isRecord(datagram) && datagram.payload[0] !== 22);
   assert.deepEqual(strange.map((datagram) => datagram.payload[0]), [], "hellos and records, nothing else");
+  assert.ok(countBy(seen.filter(isRecord), idBit).size <= 1, "a connection id in all records or in none");
 }
 
 /** Only the data records: epoch 3 until the first key change. */

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { ADDR, type EndpointAddress, IO, RX, TUN_DESC } from "../../src/ports/mod.ts";
+import { ADDR, type EndpointAddress, IO, RX, RX_FLAG, TUN_DESC } from "../../src/ports/mod.ts";
 import { readAddress, type ShimPacketIo } from "../../ffi/mod.ts";
 import { ANY_PORT, isRoot, LOOPBACK, memory, randomBytes, shim, symbols } from "./support.ts";
 
@@ -164,26 +164,57 @@ Deno.test("PacketIo.poll() refuses arrays outside the arena and maxima above the
   io.free();
 });
 
-Deno.test("PacketIo.setPeer() holds 65,536 addresses, finds each, and closes the gaps of removed ones", () => {
+Deno.test("PacketIo.setPeerOfId() leads from a connection id to its peer, whatever address it comes from", () => {
+  const socket = shim.udpOpen(ANY_PORT);
+  const senders = [shim.udpOpen(ANY_PORT), shim.udpOpen(ANY_PORT)];
+  const io = shim.newIo({ udpFds: [socket.fd], rxCap: 8, tunCap: 0 });
+  const id = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const record = (first: number, ...cid: number[]) => Uint8Array.of(first, ...cid, ...new Uint8Array(30));
+  const seen = (bytes: Uint8Array, fd = senders[0].fd) => {
+    const at = put(bytes);
+    strictEqual(io.udpSend(fd, at, bytes.length, socket.address), bytes.length);
+    strictEqual(io.poll(), 1);
+    const { peer, flags } = rxAt(io, 0);
+    memory.free(at, bytes.length);
+    return [peer, flags];
+  };
+  io.setPeer(senders[0].address, 5);
+  io.setPeerOfId(id, 77);
+  for (const { fd } of senders) deepStrictEqual(seen(record(0x3f, ...id), fd), [77, RX_FLAG.byId]);
+  deepStrictEqual(seen(record(0x2f, ...id)), [5, 0], "no id in this record: the address counts");
+  deepStrictEqual(
+    seen(record(0x3f, ...id.with(7, 9))),
+    [-1, 0],
+    "the address does not count for an unknown id",
+  );
+  deepStrictEqual(seen(record(0x3f, ...id).subarray(0, 8)), [5, 0], "no room for an id");
+  io.setPeerOfId(id, -1);
+  deepStrictEqual(seen(record(0x3f, ...id)), [-1, 0]);
+  io.setPeer(senders[0].address, -1);
+  io.free();
+  for (const { fd } of [socket, ...senders]) shim.close(fd);
+});
+
+Deno.test("PacketIo.setPeer() holds 131,072 addresses, finds each, and closes the gaps of removed ones", () => {
   const at = memory.alloc(ADDR.size);
   const socket = shim.udpOpen(ANY_PORT);
   const sender = shim.udpOpen(ANY_PORT);
   const io = shim.newIo({ udpFds: [socket.fd], rxCap: 4, tunCap: 0 });
   const addressOf = (n: number): EndpointAddress => ({
-    ip: Uint8Array.of(10, 0, n >>> 8, n & 0xff),
+    ip: Uint8Array.of(10, n >>> 16, n >>> 8, n & 0xff),
     port: 1405,
   });
-  for (let n = 0; n < 65_536; n++) io.setPeer(addressOf(n), n);
+  for (let n = 0; n < 131_072; n++) io.setPeer(addressOf(n), n);
   throws(() => io.setPeer(sender.address, 7), { errnoName: "ENOSPC" });
-  for (let n = 0; n < 65_536; n += 2) io.setPeer(addressOf(n), -1);
+  for (let n = 0; n < 131_072; n += 2) io.setPeer(addressOf(n), -1);
   io.setPeer(sender.address, 7);
-  for (let n = 2; n < 65_536; n += 2) io.setPeer(addressOf(n), n);
+  for (let n = 2; n < 131_072; n += 2) io.setPeer(addressOf(n), n);
   throws(() => io.setPeer(addressOf(0), 0), { errnoName: "ENOSPC" });
   io.setPeer(addressOf(1), 2); // one that is there may change
   io.udpSend(sender.fd, at, 1, socket.address);
   strictEqual(io.poll(), 1);
   strictEqual(rxAt(io, 0).peer, 7);
-  for (let n = 0; n < 65_536; n++) io.setPeer(addressOf(n), -1);
+  for (let n = 0; n < 131_072; n++) io.setPeer(addressOf(n), -1);
   io.setPeer(sender.address, -1);
   io.udpSend(sender.fd, at, 1, socket.address);
   strictEqual(io.poll(), 1);

@@ -37,8 +37,8 @@ function setup() {
   world.run(3 * SECOND - world.time.nowNs());
   assert.equal(world.other!.welcomes.length, 1);
   world.kill(world.client);
-  const { suite, clientSecret, serverSecret, clientMessageSeq } = world.client.taken!;
-  const forge = new RecordForge(suite, clientSecret, AHEAD);
+  const { suite, clientSecret, serverSecret, clientMessageSeq, cid } = world.client.taken!;
+  const forge = new RecordForge(suite, clientSecret, AHEAD, cid);
   const toServer = (bytes: Uint8Array) => world.network.inject({ bytes, from: CLIENT_AT, to: SERVER_AT });
   return { world, forge, toServer, serverSecret, clientMessageSeq };
 }
@@ -196,8 +196,8 @@ Deno.test("the first parameters of a session, whatever they ask for, end nothing
     while (world.network.traceOf("client").length === sent) world.run(0.1e6); // Finished, and nothing behind it
     world.kill(world.client);
     world.run(10e6);
-    const { suite, clientSecret } = world.client.taken!;
-    const next = new RecordForge(suite, clientSecret, 100);
+    const { suite, clientSecret, cid } = world.client.taken!;
+    const next = new RecordForge(suite, clientSecret, 100, cid);
     toServer(next.seal(CONTENT_TYPE.applicationData, parameters(random)));
     toServer(forge.seal(CONTENT_TYPE.applicationData, parameters(random))); // of the session before
     world.server.io.tunSubmit(innerPacket(SERVER_INNER, CLIENT_INNER, 300, seed));
@@ -281,7 +281,7 @@ Deno.test("a server that floods its client with welcomes and nonsense changes no
     assert.ok(world.runUntilUp(3 * SECOND));
     world.run(3 * SECOND - world.time.nowNs());
     const { suite, serverSecret, serverMessageSeq } = world.client.taken!;
-    const forge = new RecordForge(suite, serverSecret, AHEAD);
+    const forge = new RecordForge(suite, serverSecret, AHEAD, new Uint8Array(0));
     const contents = hostileContents(new SeededRandom(seedOf(7)), serverMessageSeq);
     const { memory, protection } = world.client;
     const before = [memory.usedLen, protection.keyCount];
@@ -319,7 +319,7 @@ Deno.test("a server's close has its client connect again, at the same slots", ()
     assert.ok(world.runUntilUp(3 * SECOND));
     world.run(3 * SECOND - world.time.nowNs());
     const { suite, serverSecret } = world.client.taken!;
-    const forge = new RecordForge(suite, serverSecret, AHEAD);
+    const forge = new RecordForge(suite, serverSecret, AHEAD, new Uint8Array(0));
     const close = emitControl(INNER_TYPE.close, Uint8Array.of(0));
     for (let i = 0; isClosed && i < 50; i++) {
       const bytes = forge.seal(CONTENT_TYPE.applicationData, frames(close, close));

@@ -63,6 +63,7 @@ interface Participant {
 }
 
 const WORDS_PER_DATAGRAM = 32;
+const CID_LEN = 8;
 const PLAINTEXT_HEADER_LEN = 13; // RFC 9147 §4
 
 export class SimNetwork {
@@ -202,10 +203,14 @@ export function addressText({ ip, port }: EndpointAddress): string {
   return ip.length === 4 ? `${formatIp(ip)}:${port}` : `[${formatIp(ip)}]:${port}`;
 }
 
-/** RFC 9147 §4: 001CSLEE, then our 16-bit number (encrypted, random to the observer) and the length. */
+/** RFC 9147 §4: 001CSLEE, perhaps a connection id, then our 16-bit number (encrypted, random to the observer) and the
+ * length. */
 function constantHead(bytes: Uint8Array): string {
   if (bytes.length === 0) return "";
   const isUnified = (bytes[0] & 0xe0) === 0x20;
-  if (isUnified) return toHex(bytes.subarray(0, 1)) + toHex(bytes.subarray(3, 5));
+  const numberAt = (bytes[0] & 0x10) === 0 ? 1 : 1 + CID_LEN;
+  if (isUnified) {
+    return toHex(bytes.subarray(0, numberAt)) + toHex(bytes.subarray(numberAt + 2, numberAt + 4));
+  }
   return toHex(bytes.subarray(0, PLAINTEXT_HEADER_LEN));
 }

@@ -26,6 +26,8 @@ class Outsider {
   readonly #random = new SeededRandom(seedOf(4711));
   readonly #world: World;
   #hello: Uint8Array = new Uint8Array(0);
+  /** The victim's connection id, as it is to be read in each of its records. */
+  #cid: Uint8Array = new Uint8Array(8);
 
   constructor(world: World) {
     this.#world = world;
@@ -40,7 +42,7 @@ class Outsider {
         ? (to === SERVER_AT ? CLIENT_AT : SERVER_AT)
         : this.#stranger();
       const bytes = this.#bytes(this.#random.below(1400));
-      if (this.#random.below(4) === 0 && bytes.length > 0) bytes[0] = 0x2c | this.#random.below(4);
+      if (this.#random.below(4) === 0) bytes.set(this.#header(to).subarray(0, bytes.length));
       this.#world.network.inject({ bytes, from, to });
     }
     const hello = this.#hello.slice();
@@ -48,17 +50,29 @@ class Outsider {
     this.#world.network.inject({ bytes: hello, from: this.#stranger(), to: SERVER_AT });
   }
 
-  /** Each datagram comes again one to three times, as it is; and once cut short, once with a bit changed. */
+  /** Each datagram comes again one to three times, as it is; and once cut short, once with a bit changed; now and then
+   * from elsewhere. */
   #read(datagram: Datagram): void {
     const { bytes } = datagram;
     if (bytes[0] === 22 && addressText(datagram.to) === addressText(SERVER_AT)) this.#hello = bytes;
+    if ((bytes[0] & 0xf0) === 0x30) this.#cid = bytes.slice(1, 9);
     const later = (changed: Uint8Array) => {
+      const from = this.#random.below(3) === 0 ? this.#stranger() : datagram.from;
       const delayNs = 20e6 + this.#random.unit() * 2e9;
-      this.#world.time.after(delayNs, () => this.#world.network.inject({ ...datagram, bytes: changed }));
+      this.#world.time.after(
+        delayNs,
+        () => this.#world.network.inject({ ...datagram, bytes: changed, from }),
+      );
     };
     for (let i = 1 + this.#random.below(3); i > 0; i--) later(bytes);
     later(bytes.slice(0, this.#random.below(bytes.length)));
     later(bytes.with(this.#random.below(bytes.length), this.#random.u32()));
+  }
+
+  /** How a record for `to` may begin, of any epoch and form. */
+  #header(to: EndpointAddress): Uint8Array {
+    const first = 0x20 | this.#random.below(16);
+    return to === SERVER_AT ? Uint8Array.of(first | 0x10, ...this.#cid) : Uint8Array.of(first);
   }
 
   #bytes(len: number): Uint8Array {

@@ -17,8 +17,12 @@ export class RecordForge {
   #secret: Uint8Array;
   readonly #suite: number;
 
+  /** In each record. */
+  readonly #cid: Uint8Array;
+
   /** `number` must be nearer than 2^15 to what the receiver expects. */
-  constructor(suite: number, secret: Uint8Array, number: number) {
+  constructor(suite: number, secret: Uint8Array, number: number, cid: Uint8Array) {
+    this.#cid = cid;
     this.#suite = suite;
     this.#secret = secret;
     this.number = number;
@@ -33,7 +37,7 @@ export class RecordForge {
 
   /** A record of `content`, its type and as many zeros as make the datagram `len` bytes long, if that is more. */
   seal(contentType: number, content: Uint8Array, len = 0): Uint8Array {
-    const plaintextLen = Math.max(content.length + 1, len - HEADER_LEN - TAG_LEN);
+    const plaintextLen = Math.max(content.length + 1, len - HEADER_LEN - this.#cid.length - TAG_LEN);
     const plaintext = new Uint8Array(plaintextLen);
     plaintext.set(content);
     plaintext[content.length] = contentType;
@@ -47,18 +51,20 @@ export class RecordForge {
     const number = this.number++;
     const bodyLen = plaintext.length + TAG_LEN;
     const header = Uint8Array.of(
-      0x2c | (this.epoch & 3),
+      0x2c | (this.#cid.length > 0 ? 0x10 : 0) | (this.epoch & 3),
+      ...this.#cid,
       number >> 8 & 0xff,
       number & 0xff,
       bodyLen >> 8,
       bodyLen & 0xff,
     );
-    const record = new Uint8Array(HEADER_LEN + bodyLen);
+    const record = new Uint8Array(header.length + bodyLen);
     record.set(header);
-    record.set(aead.seal(number, header, plaintext), HEADER_LEN);
-    const mask = aead.mask(record.slice(HEADER_LEN, HEADER_LEN + SAMPLE_LEN));
-    record[1] ^= mask[0];
-    record[2] ^= mask[1];
+    record.set(aead.seal(number, header, plaintext), header.length);
+    const mask = aead.mask(record.slice(header.length, header.length + SAMPLE_LEN));
+    const numberAt = 1 + this.#cid.length;
+    record[numberAt] ^= mask[0];
+    record[numberAt + 1] ^= mask[1];
     return record;
   }
 }

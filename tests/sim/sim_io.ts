@@ -1,8 +1,9 @@
 /** The data Worker's PacketIo in simulated time: the same IO struct and descriptors as the shim's, fed from arrays.
  * `poll` never waits; the simulator turns the plane again when something comes or its time-out is over. */
 
+import { toHex } from "../../src/base/mod.ts";
 import type { EndpointAddress, Memory, PacketIo } from "../../src/ports/mod.ts";
-import { ADDR, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../../src/ports/mod.ts";
+import { ADDR, IO, RX, RX_FLAG, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../../src/ports/mod.ts";
 import { addressKey } from "../../src/tunnel/address_table.ts";
 
 const RX_CAP = 32;
@@ -78,8 +79,10 @@ export class SimIo implements PacketIo {
       u8.set(bytes, off);
       u32[(rx + RX.off) >> 2] = off;
       u32[(rx + RX.len) >> 2] = bytes.length;
-      i32[(rx + RX.peer) >> 2] = this.#peers.get(addressKey(from)) ?? -1;
-      u32[(rx + RX.flags) >> 2] = 0;
+      const id = (bytes[0] & 0xf0) === 0x30 ? toHex(bytes.subarray(1, 9)) : undefined;
+      const peer = this.#peers.get(id ?? addressKey(from)) ?? -1;
+      i32[(rx + RX.peer) >> 2] = peer;
+      u32[(rx + RX.flags) >> 2] = id !== undefined && peer >= 0 ? RX_FLAG.byId : 0;
       this.#writeAddress(rx + RX.from, from);
       this.#writeAddress(rx + RX.to, to);
       f64[(rx + RX.timeNs) >> 3] = this.#nowNs();
@@ -115,6 +118,11 @@ export class SimIo implements PacketIo {
   setPeer(address: EndpointAddress, peer: number): void {
     if (peer < 0) this.#peers.delete(addressKey(address));
     else this.#peers.set(addressKey(address), peer);
+  }
+
+  setPeerOfId(id: Uint8Array, peer: number): void {
+    if (peer < 0) this.#peers.delete(toHex(id));
+    else this.#peers.set(toHex(id), peer);
   }
 
   #writeAddress(off: number, { ip, port, scope }: EndpointAddress): void {

@@ -85,6 +85,8 @@ export interface TakenSession {
   readonly suite: number;
   readonly clientSecret: Uint8Array;
   readonly serverSecret: Uint8Array;
+  /** In the client's records. */
+  readonly cid: Uint8Array;
   /** message_seq of the first message that each side sends after the handshake. */
   readonly clientMessageSeq: number;
   readonly serverMessageSeq: number;
@@ -223,6 +225,7 @@ export class SimClient extends End {
               suite: order.suite,
               clientSecret: bytes[0].slice(),
               serverSecret: bytes[1].slice(),
+              cid: bytes[3].slice(),
               clientMessageSeq: order.sendMessageSeq,
               serverMessageSeq: order.receiveMessageSeq,
             };

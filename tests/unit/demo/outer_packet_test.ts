@@ -15,6 +15,7 @@ Deno.test("parseOuterPacket() writes out every field that has to be constant", (
     "192.0.2.2:40000 to 198.51.100.2:1405, TTL 64, DSCP 0, ECN 0, DF on, UDP checksum present",
   );
   assert.equal(parse()!.recordLen, PACKET_LEN - 33);
+  assert.equal(parse({ firstByte: 0x3f })!.recordLen, PACKET_LEN - 41);
 });
 
 Deno.test("parseOuterPacket() shows a change of any field", () => {
@@ -46,8 +47,8 @@ Deno.test("parseOuterPacket() takes nothing but unfragmented UDP over IPv4 witho
 
 Deno.test("isDataRecord() tells records of epoch 3 on from hellos and handshake records", () => {
   const of = (firstByte: number) => isDataRecord(parse({ firstByte })!);
-  assert.deepEqual([0x2f, 0x2c, 0x2d].map(of), [true, true, true]);
-  assert.deepEqual([0x16, 0x2e, 0x3f, 0x0f].map(of), [false, false, false, false]);
+  assert.deepEqual([0x2f, 0x2c, 0x2d, 0x3f].map(of), [true, true, true, true]);
+  assert.deepEqual([0x16, 0x2e, 0x3e, 0x0f].map(of), [false, false, false, false]);
   assert.equal(parse({ firstByte: 0x16 })!.recordLen, undefined);
 });
 

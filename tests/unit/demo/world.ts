@@ -48,7 +48,8 @@ export function headOf(options: HeadOptions = {}): Uint8Array {
   view.setUint16(24, len - 20);
   view.setUint16(26, 0x1234);
   head[28] = options.firstByte ?? 0x2f;
-  view.setUint16(31, options.recordLen ?? RECORD_LEN);
+  const idLen = (head[28] & 0x10) === 0 ? 0 : 8;
+  view.setUint16(31 + idLen, options.recordLen ?? RECORD_LEN - idLen);
   return head;
 }
 

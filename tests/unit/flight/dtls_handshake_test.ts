@@ -45,6 +45,37 @@ Deno.test("DtlsClient.datagramLen may be any length from the first hello's on", 
   }
 });
 
+Deno.test("DtlsClient begins each datagram of epoch 2 with the server's connection id, and DtlsServer takes no other", () => {
+  const id = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const none = new Uint8Array(0);
+  for (const own of [none, Uint8Array.of(9, 9, 9)]) {
+    for (const datagramLen of [0, 340, 366, 600, 1372]) {
+      const options = { datagramLen, connectionIds: { own, peerLen: 8 } };
+      const pipe = new Pipe({ ...CLEAN, seed: datagramLen + own.length }, options, {
+        newConnectionId: () => id,
+      });
+      pipe.run(SECOND);
+      assertConnected(pipe);
+      assert.deepEqual(pipe.client.result!.connectionIds, { own, peer: id, rrc: true });
+      assert.deepEqual(pipe.server!.result!.connectionIds, { own: id, peer: own, rrc: true });
+      const idsOf = (toServer: boolean) =>
+        pipe.trace.filter((seen) => seen.toServer === toServer && (seen.datagram[0] & 0xe0) === 0x20)
+          .map(({ datagram }) =>
+            (datagram[0] & 0x10) === 0 ? none : datagram.slice(1, toServer ? 9 : 1 + own.length)
+          );
+      assert.ok(idsOf(true).length > 0 && idsOf(true).every((seen) => seen.join() === id.join()));
+      assert.ok(idsOf(false).every((seen) => seen.join() === own.join()));
+      if (datagramLen > 0) {
+        assert.deepEqual([...new Set(pipe.trace.map(({ datagram }) => datagram.length))], [datagramLen]);
+      }
+      const before = { ...pipe.server!.drops };
+      const finished = pipe.trace.findLast(({ toServer }) => toServer)!.datagram;
+      pipe.toServer(finished.with(1, finished[1] ^ 1));
+      assert.equal(pipe.server!.drops.unopened, before.unopened + 1, "another id is not authentic");
+    }
+  }
+});
+
 Deno.test("DtlsClient without padding and with a share at once connects too", () => {
   const pipe = new Pipe(CLEAN, { datagramLen: 0, shareGroups: [0x17] });
   pipe.run(SECOND);

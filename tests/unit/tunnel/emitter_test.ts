@@ -20,7 +20,8 @@ import { VirtualTime } from "../../sim/virtual_time.ts";
 const INTERVAL_NS = 1e6;
 const START_NS = 10e6;
 const DATAGRAM_LEN = 600;
-const PLAINTEXT_LEN = plaintextLenOf(DATAGRAM_LEN);
+const CID = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+const PLAINTEXT_LEN = plaintextLenOf(DATAGRAM_LEN, CID.length);
 const TO = { ip: Uint8Array.of(192, 0, 2, 9), port: 9 };
 
 class CountedMemory extends HeapMemory {
@@ -70,6 +71,7 @@ function setup(
       fd: 3,
       to: TO,
       traceCount: 0,
+      cid: CID,
       ...changes.more,
     });
   return { memory, protection, time, pacer, sent, key, make };
@@ -79,7 +81,7 @@ function started(changes: Parameters<typeof setup>[0] = {}) {
   const world = setup(changes);
   const { memory, protection, sent, key, make, time } = world;
   const emitter = make();
-  const keys = new SendKeys(emitter, protection, key(1), 3);
+  const keys = new SendKeys(emitter, protection, { key: key(1), epoch: 3 });
   emitter.start();
   const queue = new PacketQueue(memory, 1 << 16);
   const scratch = memory.alloc(2048);
@@ -95,7 +97,7 @@ function started(changes: Parameters<typeof setup>[0] = {}) {
     memory.u8.set(bytes, src);
     if (!readKeys.has(fill)) readKeys.set(fill, key(fill));
     memory.u32.set([src, bytes.length], at >> 2);
-    memory.u8.set([HEADER_LEN, 1, 2], at + RECORD.hdrLen);
+    memory.u8.set([HEADER_LEN + CID.length, 1 + CID.length, 2], at + RECORD.hdrLen);
     memory.i32[(at + RECORD.key) >> 2] = readKeys.get(fill)!;
     memory.u32[(at + RECORD.seqLo) >> 2] = number;
     memory.u32[(at + RECORD.dst) >> 2] = dst;
@@ -242,9 +244,9 @@ Deno.test("Emitter.refill() goes on where the pacer is after it was not called f
 
 Deno.test("Emitter.close() and SendKeys.close() give everything back, a change under way included", () => {
   const { emitter, keys, memory, protection, key, queue } = started();
-  keys.change(key(2), 3, 1000);
-  keys.change(key(3), 3, 0);
-  keys.change(key(4), 3, 0);
+  keys.change({ key: key(2), epoch: 3 }, 1000);
+  keys.change({ key: key(3), epoch: 3 }, 0);
+  keys.change({ key: key(4), epoch: 3 }, 0);
   assert.ok(keys.changing);
   emitter.close();
   keys.close();
@@ -264,8 +266,8 @@ Deno.test("Emitter leaves nothing behind when there is no memory for its ring", 
 Deno.test("SendKeys.change() makes one change at a time and frees each key when the pacer has left it", () => {
   const { emitter, keys, protection, key, sent, plaintext, runSlots } = started();
   const [second, third] = [key(2), key(3)];
-  keys.change(second, 4, 5);
-  keys.change(third, 5, 0);
+  keys.change({ key: second, epoch: 4 }, 5);
+  keys.change({ key: third, epoch: 5 }, 0);
   runSlots(8);
   assert.ok(keys.changing);
   keys.maintain();
@@ -326,7 +328,7 @@ Deno.test("Emitter tells the count that a control frame's record got, whatever l
 Deno.test("Emitter.setKey() begins numbers and counts where it is told to", () => {
   const { emitter, keys, key, plaintext, runSlots } = started({ more: { prefix: PREFIX } });
   runSlots(3);
-  keys.change(key(2), 3, 0, { first: 6, firstCount: 0 });
+  keys.change({ key: key(2), epoch: 3, numbering: { first: 6, firstCount: 0 } }, 0);
   runSlots(8);
   const first = plaintext(4, 2, 7);
   assert.equal(new DataView(first.buffer).getBigUint64(1), 1n);

@@ -1,6 +1,7 @@
 /* Records as they come from the network, opened under the sessions that they may belong to. */
 
 import assert from "node:assert/strict";
+import { concat } from "../../../src/base/mod.ts";
 import { suiteById } from "../../../src/crypto/suites.ts";
 import { EpochKeys } from "../../../src/record/handshake_records.ts";
 import { HeapMemory } from "../../../src/record/heap_memory.ts";
@@ -12,6 +13,8 @@ import { Inbound, type InboundPeer } from "../../../src/tunnel/inbound.ts";
 const SUITE = suiteById(0x1301);
 const RECORDS_PER_NS = 1e-3;
 const DATAGRAM_LEN_MAX = 512;
+const ID = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+const OTHER_ID = ID.toReversed();
 
 interface Taken {
   readonly session: Session;
@@ -34,16 +37,31 @@ class World {
     this.#datagram = this.memory.alloc(8 * DATAGRAM_LEN_MAX);
   }
 
-  session(receive: Uint8Array): Session {
+  session(receive: Uint8Array, side?: number): Session {
     const secrets = {
       suite: SUITE.id,
       send: new Uint8Array(32),
       receive,
       sendMessageSeq: 0,
       receiveMessageSeq: 0,
+      connectionIds: side === undefined ? undefined : { own: ID, peer: new Uint8Array(0), rrc: true },
     };
-    const options = { rekeyRecords: 1000, rekeyBlock: 100, receiveRate: RECORDS_PER_NS };
+    const options = { rekeyRecords: 1000, rekeyBlock: 100, receiveRate: RECORDS_PER_NS, side };
     return new Session(this.memory, this.#protection, secrets, options, 0);
+  }
+
+  /** What `Inbound.add` says to each record of one datagram whose connection id names the session of this side. */
+  add(side: number, ...records: readonly Uint8Array[]): number[] {
+    this.#inbound.beginTurn();
+    const end = this.#datagram + records.reduce((len, record) => len + record.length, 0);
+    this.memory.u8.set(concat(...records), this.#datagram);
+    let at = this.#datagram;
+    const said = records.map((record) => {
+      at += record.length;
+      return this.#inbound.add(this.peer, at - record.length, end, side, this.#datagram);
+    });
+    this.#run(1);
+    return said;
   }
 
   /** Takes datagrams of one record each, in one batch. */
@@ -54,6 +72,10 @@ class World {
       this.memory.u8.set(datagram, off);
       assert.equal(this.#inbound.add(this.peer, off, off + datagram.length), datagram.length);
     });
+    this.#run(nowNs);
+  }
+
+  #run(nowNs: number): void {
     this.#inbound.run(nowNs, {
       plaintext: (_peer, session, _epoch, number, off, len) => {
         const text = new TextDecoder().decode(this.memory.u8.slice(off, off + len - 1));
@@ -116,4 +138,44 @@ Deno.test("Inbound.run() moves nothing for a record that does not open", () => {
   world.receive(2, records[0]);
   world.receive(3, records[39]);
   assert.deepEqual(world.taken.map(({ number }) => number), [0, 39]);
+});
+
+Deno.test("Inbound.add() takes a record for the session that its connection id names, and for no other", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET, 1);
+  world.peer.pending = world.session(OTHER_SECRET, 0);
+  const record = () => new EpochKeys(SUITE, OTHER_SECRET, 3, ID).seal(23, bytes("new"));
+  const len = record().length;
+  assert.deepEqual(world.add(0, record()), [len]);
+  assert.deepEqual(world.taken.map(({ session, text }) => [session === world.peer.pending, text]), [[
+    true,
+    "new",
+  ]]);
+  assert.deepEqual(world.add(1, record()), [len]);
+  assert.equal(world.counters.get("records_failed"), 1, "opened under no other session's key");
+  assert.equal(world.peer.pending.receiveEpochFor(3)!.failedOpens, 0);
+});
+
+Deno.test("Inbound.add() takes no record without a connection id where ids are agreed on", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET, 0);
+  const plain = new EpochKeys(SUITE, SECRET, 3);
+  assert.deepEqual(world.add(-1, plain.seal(23, bytes("from a known address"))), [0]);
+  const withId = new EpochKeys(SUITE, SECRET, 3, ID);
+  assert.deepEqual(world.add(-1, withId.seal(23, bytes("of an unknown id"))), [-1]);
+  assert.deepEqual(world.taken, []);
+});
+
+Deno.test("Inbound.add() takes later records with the same connection id or none, and refuses another one's", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET, 0);
+  const seal = (id: Uint8Array, number: number) => {
+    const keys = new EpochKeys(SUITE, SECRET, 3, id);
+    for (let i = 0; i < number; i++) keys.seal(23, bytes(""));
+    return keys.seal(23, bytes(`${number}`));
+  };
+  const records = [seal(ID, 0), seal(new Uint8Array(0), 1), seal(ID, 2), seal(OTHER_ID, 3)];
+  const lens = records.slice(0, 3).map(({ length }) => length);
+  assert.deepEqual(world.add(0, ...records), [...lens, -1]);
+  assert.deepEqual(world.taken.map(({ text }) => text), ["0", "1", "2"]);
 });
