@@ -218,6 +218,12 @@ I405_EXPORT int32_t i405_stream_mode(int32_t fd, uint32_t mode);
 /* The fd stays the caller's to close. */
 I405_EXPORT int32_t i405_stream_remove(int32_t fd);
 
+/* ---- sockets that Deno holds (socket.c) ------------------------------------------------------------------------ */
+
+/* Resets this process's TCP connection between the addresses (without scope) at `local` and `remote`; what is unsent is
+ * dropped. Its fd stays its owner's to close. Returns 0, -ENOENT when there is none, or -errno. Any thread. */
+I405_EXPORT int32_t i405_socket_abort(uint32_t local, uint32_t remote);
+
 /* ---- the pacer (pacer.c) ----------------------------------------------------------------------------------- */
 
 enum { I405_POLL_SLEEPY = 0, I405_POLL_HYBRID = 1, I405_POLL_SPINNY = 2 };

@@ -47,6 +47,8 @@ export interface Shim {
   newIo(config: PacketIoConfig): ShimPacketIo;
   /** The process's set of TCP connections, for the one thread that polls them. */
   streams(): ShimStreamIo;
+  /** Resets a TCP connection of Deno's, which is still to be closed. False when there is none between these. */
+  socketAbort(local: EndpointAddress, remote: EndpointAddress): boolean;
   /** A listening TCP socket; port 0 takes any. `address` is the one really bound. */
   tcpListen(address: EndpointAddress): { readonly fd: number; readonly address: EndpointAddress };
   /** A bound, unconnected, non-blocking UDP socket; port 0 takes any. `address` is the one really bound. */
@@ -126,6 +128,12 @@ function openFiles(symbols: Symbols, memory: Memory) {
         writeAddress(memory, at, address);
         const fd = checked("listen for TCP", symbols.i405_tcp_listen(at));
         return { fd, address: readAddress(memory, at)! };
+      }),
+    socketAbort: (local: EndpointAddress, remote: EndpointAddress) =>
+      withBlock(memory, 2 * ADDR.size, (at) => {
+        writeAddress(memory, at, local);
+        writeAddress(memory, at + ADDR.size, remote);
+        return symbols.i405_socket_abort(at, at + ADDR.size) === 0;
       }),
     tunOpen: (name: string, options: { readonly persist?: boolean } = {}) =>
       withBlock(memory, INTERFACE_NAME_CAP, (at) => {

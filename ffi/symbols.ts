@@ -61,6 +61,8 @@ export const SYMBOLS = {
   i405_tcp_send: { parameters: ["i32", "u32", "u32"], result: "i32" },
   // int32_t i405_tcp_state(int32_t fd, uint32_t out);
   i405_tcp_state: { parameters: ["i32", "u32"], result: "i32" },
+  // int32_t i405_socket_abort(uint32_t local, uint32_t remote);
+  i405_socket_abort: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t i405_streams_open(void);
   i405_streams_open: { parameters: [], result: "i32" },
   // int32_t i405_stream_add(int32_t fd, int32_t id, uint32_t mode);

@@ -11,6 +11,7 @@ import {
   strayLibraries,
   strayVersions,
   unboundSymbols,
+  withoutComments,
   wrongImports,
 } from "./boundaries.ts";
 
@@ -121,7 +122,19 @@ Deno.test("coreReachingOut() catches each of them, but not in strings and commen
     assert.equal(coreReachingOut(planted("src/session/a.ts", `const x = ${text};`)).length, 1, text);
     assert.deepEqual(coreReachingOut(planted("src/session/a.ts", `const x = "${text}"; // ${text}`)), []);
     assert.deepEqual(coreReachingOut(planted("src/cli/a.ts", `const x = ${text};`)), []);
+    const inSocks = coreReachingOut(planted("src/socks/a.ts", `const x = ${text};`));
+    assert.equal(inSocks.length, text.startsWith("await") ? 0 : 1, text);
   }
+});
+
+Deno.test("the client's side of proxy and forwards has no way to a resolver of names", () => {
+  const resolving = (start: string) =>
+    [...reachedFrom(files, start)].filter((path) => !path.startsWith("src/ports/"))
+      .filter((path) =>
+        /\bResolver\b|\blookup\b|\bresolveDns\b/.test(withoutComments(files.get(path) ?? ""))
+      );
+  assert.deepEqual(resolving("src/socks/client_side.ts"), []);
+  assert.ok(resolving("src/socks/server_side.ts").length > 0);
 });
 
 Deno.test("strayLibraries() finds Deno.dlopen in ffi/ alone", () => {

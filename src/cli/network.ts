@@ -1,6 +1,5 @@
 /** Names, routes and lengths of the outer path. */
 
-import { lookup } from "node:dns/promises";
 import type { Shim } from "../../ffi/mod.ts";
 import { ShimError } from "../../ffi/mod.ts";
 import type { Direction, HostPort } from "../config/mod.ts";
@@ -8,6 +7,7 @@ import type { EndpointAddress } from "../ports/mod.ts";
 import { formatIp, parseIp } from "../wire/ip_address.ts";
 import type { TrainParameters } from "../tunnel/messages.ts";
 import { plaintextLenOf } from "../tunnel/emitter.ts";
+import { addressesOf } from "./names.ts";
 
 // Set by a standard.
 const INNER_MTU_MIN = 1280; // RFC 8200 §5
@@ -19,8 +19,8 @@ export async function resolvePeer(peer: HostPort): Promise<EndpointAddress | str
   const literal = parseIp(peer.host);
   if (literal !== undefined) return { ip: literal, port: peer.port };
   try {
-    const { address } = await lookup(peer.host);
-    return { ip: parseIp(address)!, port: peer.port };
+    const [ip] = await addressesOf(peer.host);
+    return ip === undefined ? "the name has no address" : { ip, port: peer.port };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -25,7 +25,7 @@ import {
   parseHandshakeHeader,
 } from "../wire/handshake_header.ts";
 import { CookieJar } from "./cookie.ts";
-import { TokenBucket } from "./token_bucket.ts";
+import { TokenBucket } from "../base/token_bucket.ts";
 import { canFill, canMatch, filler, FILLER_LEN_MIN } from "./filler.ts";
 
 // Set by a standard.

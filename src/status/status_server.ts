@@ -2,6 +2,7 @@
  * runs the tunnel (and root) may connect. */
 
 import type { Log } from "./log.ts";
+import { listenPrivately, type PrivateSocket } from "./private_socket.ts";
 
 // Chosen here.
 const CONNECTIONS_MAX = 8;
@@ -15,8 +16,7 @@ export class StatusError extends Error {
 
 export class StatusServer {
   readonly #listener: Deno.UnixListener;
-  readonly #path: string;
-  readonly #inode: number | null;
+  readonly #socket: PrivateSocket;
   readonly #document: () => unknown;
   readonly #log: Log;
   readonly #connections = new Set<Deno.UnixConn>();
@@ -25,23 +25,17 @@ export class StatusServer {
   /** Listens at `path`; what a killed run has left there is replaced. `document` is asked at each connection; its
    * result becomes JSON. Throws StatusError when the path is taken or cannot be used. */
   static async open(path: string, document: () => unknown, log: Log): Promise<StatusServer> {
-    await removeStale(path);
-    return new StatusServer(path, document, log);
+    try {
+      return new StatusServer(await listenPrivately(path), document, log);
+    } catch (error) {
+      const text = textOf(error);
+      throw new StatusError(`Cannot use the status socket ${path}: ${text}, or choose another status.socket`);
+    }
   }
 
-  private constructor(path: string, document: () => unknown, log: Log) {
-    const mask = Deno.umask(0o177); // mode 0600 from the first moment on
-    try {
-      this.#listener = Deno.listen({ transport: "unix", path });
-    } catch (error) {
-      throw new StatusError(
-        `Cannot listen at the status socket ${path}: ${textOf(error)}; choose another status.socket`,
-      );
-    } finally {
-      Deno.umask(mask);
-    }
-    this.#path = path;
-    this.#inode = Deno.lstatSync(path).ino;
+  private constructor(socket: PrivateSocket, document: () => unknown, log: Log) {
+    this.#socket = socket;
+    this.#listener = socket.listener;
     this.#document = document;
     this.#log = log;
     this.#done = this.#accept();
@@ -52,7 +46,8 @@ export class StatusServer {
     this.#listener.close();
     for (const connection of this.#connections) closeQuietly(connection);
     await this.#done;
-    this.#remove();
+    const problem = this.#socket.remove();
+    if (problem !== undefined) this.#log.warn("the status socket could not be removed", { reason: problem });
   }
 
   async #accept(): Promise<void> {
@@ -85,44 +80,6 @@ export class StatusServer {
       closeQuietly(connection);
     }
   }
-
-  /** Unless another run has put its own there meanwhile. */
-  #remove(): void {
-    try {
-      if (Deno.lstatSync(this.#path).ino === this.#inode) Deno.removeSync(this.#path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) {
-        this.#log.warn("the status socket could not be removed", { path: this.#path, reason: textOf(error) });
-      }
-    }
-  }
-}
-
-/** Removes a socket that nobody listens at any more. Anything else at `path` stays. */
-async function removeStale(path: string): Promise<void> {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw new StatusError(`Cannot use the status socket ${path}: ${textOf(error)}`);
-  }
-  const remedy = "choose another status.socket";
-  if (!info.isSocket) {
-    throw new StatusError(`Cannot use the status socket ${path}: there is something else; ${remedy}`);
-  }
-  try {
-    closeQuietly(await Deno.connect({ transport: "unix", path }));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.ConnectionRefused)) {
-      throw new StatusError(`Cannot use the status socket ${path}: ${textOf(error)}; ${remedy}`);
-    }
-    Deno.removeSync(path);
-    return;
-  }
-  throw new StatusError(
-    `Cannot use the status socket ${path}: another program answers there; end it or ${remedy}`,
-  );
 }
 
 /** The document that the socket at `path` gives. Throws StatusError. */

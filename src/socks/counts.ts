@@ -1,0 +1,40 @@
+/** What is counted of proxy and dialling, by name; told to who keeps the counters. */
+
+export const CLIENT_COUNTS = [
+  "connections",
+  "connections_refused_limit",
+  "requests_malformed",
+  "requests_slow",
+  "requests_gone",
+  "requests_refused_password",
+  "requests_refused_command",
+  "streams_opened",
+  "streams_refused",
+  "associations",
+  "datagrams_malformed",
+  "datagrams_fragmented",
+  "datagrams_wrong_sender",
+  "datagrams_unsent",
+  "forwards_incoming_refused",
+] as const;
+
+export const SERVER_COUNTS = [
+  "dials",
+  "dials_failed",
+  "dials_refused_policy",
+  "dials_refused_limit",
+  "dials_refused_rate",
+  "names_not_found",
+  "streams_idle_ended",
+  "associations",
+  "datagrams_refused_policy",
+  "datagrams_unsent",
+  "datagrams_dropped_waiting",
+  "datagrams_wrong_sender",
+  "listeners",
+  "listeners_refused",
+] as const;
+
+export type ClientCount = typeof CLIENT_COUNTS[number];
+export type ServerCount = typeof SERVER_COUNTS[number];
+export type Count<Name extends string> = (name: Name) => void;

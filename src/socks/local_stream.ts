@@ -1,0 +1,155 @@
+/** One stream as its local side sees it: what is read from a socket goes in as there is credit, what comes out waits for
+ * the socket to take it. */
+
+import { assert, concat } from "../base/mod.ts";
+import { RESET_REASON, SEND_CREDIT, type StreamAddress, type StreamCommands } from "../ports/streams.ts";
+
+/** A stream that ended before its time; `reason` is a RESET_REASON. */
+export class StreamReset extends Error {
+  override readonly name = "StreamReset";
+
+  constructor(readonly reason: number) {
+    super(`the stream was reset (reason ${reason})`);
+  }
+}
+
+export type DatagramHandler = (address: StreamAddress, data: Uint8Array) => void;
+
+export class LocalStream {
+  /** Takes datagrams of an association, as copies. */
+  onDatagram: DatagramHandler = () => {};
+  readonly #commands: StreamCommands;
+  readonly #forget: () => void;
+  #credit = SEND_CREDIT;
+  #accepted: StreamAddress | undefined;
+  #resetBy: number | undefined;
+  #finishedOut = false;
+  #finishedIn = false;
+  readonly #chunks: Uint8Array[] = [];
+  #waiting: (() => void)[] = [];
+
+  /** `forget` is called once nothing more can be said about the stream. */
+  constructor(readonly id: number, commands: StreamCommands, forget: () => void) {
+    this.#commands = commands;
+    this.#forget = forget;
+  }
+
+  /** The RESET_REASON, once it has been reset from either side. */
+  get resetReason(): number | undefined {
+    return this.#resetBy;
+  }
+
+  /** The opener's: the address that the far end's socket has. Rejects with StreamReset where it was refused. */
+  async accepted(): Promise<StreamAddress> {
+    while (this.#accepted === undefined) await this.#change();
+    return this.#accepted;
+  }
+
+  /** The acceptor's. */
+  accept(bound: StreamAddress): void {
+    if (this.#resetBy === undefined) this.#commands.accept(this.id, bound);
+  }
+
+  /** How many bytes may be written now, at least 1. Rejects with StreamReset. */
+  async credit(): Promise<number> {
+    while (this.#credit <= 0 || this.#resetBy !== undefined) await this.#change();
+    return this.#credit;
+  }
+
+  /** At most as many as there is credit for. Nothing happens once the stream is reset. */
+  write(bytes: Uint8Array): void {
+    if (this.#resetBy !== undefined || bytes.length === 0) return;
+    assert(bytes.length <= this.#credit && !this.#finishedOut, "what is written has credit");
+    this.#credit -= bytes.length;
+    this.#commands.write(this.id, bytes, 0, bytes.length);
+  }
+
+  finish(): void {
+    if (this.#resetBy !== undefined || this.#finishedOut) return;
+    this.#finishedOut = true;
+    this.#commands.finish(this.id);
+    if (this.#finishedIn) this.#forget();
+  }
+
+  /** Ends it in both directions, unless it has ended. */
+  reset(reason: number): void {
+    if (this.#resetBy !== undefined || (this.#finishedOut && this.#finishedIn)) return;
+    this.#commands.reset(this.id, reason);
+    this.#end(reason);
+  }
+
+  /** All that has come, at most `lenMax` bytes unless one piece is longer; undefined at the end. It has to be
+   * acknowledged by `consumed`. Rejects with StreamReset. */
+  async read(lenMax: number): Promise<Uint8Array | undefined> {
+    while (this.#chunks.length === 0) {
+      if (this.#finishedIn && this.#resetBy === undefined) return undefined;
+      await this.#change();
+    }
+    let count = 1;
+    for (let len = this.#chunks[0].length; count < this.#chunks.length; count++) {
+      len += this.#chunks[count].length;
+      if (len > lenMax) break;
+    }
+    const taken = this.#chunks.splice(0, count);
+    return taken.length === 1 ? taken[0] : concat(...taken);
+  }
+
+  consumed(count: number): void {
+    if (this.#resetBy === undefined && count > 0) this.#commands.consumed(this.id, count);
+  }
+
+  datagram(address: StreamAddress, data: Uint8Array): void {
+    if (this.#resetBy === undefined) this.#commands.datagram(this.id, address, data, 0, data.length);
+  }
+
+  /** The multiplexer's word, from here on. */
+  onAccepted(bound: StreamAddress): void {
+    this.#accepted = bound;
+    this.#wake();
+  }
+
+  onSent(count: number): void {
+    this.#credit += count;
+    this.#wake();
+  }
+
+  onData(data: Uint8Array): void {
+    this.#chunks.push(data);
+    this.#wake();
+  }
+
+  onFinished(): void {
+    this.#finishedIn = true;
+    if (this.#finishedOut) this.#forget();
+    this.#wake();
+  }
+
+  onReset(reason: number): void {
+    if (this.#resetBy === undefined) this.#end(reason);
+  }
+
+  #end(reason: number): void {
+    this.#resetBy = reason;
+    this.#chunks.length = 0;
+    this.#forget();
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Until something has changed. */
+  async #change(): Promise<void> {
+    if (this.#resetBy === undefined) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#resetBy !== undefined) throw new StreamReset(this.#resetBy);
+  }
+}
+
+/** The reason for whatever a stream's local side has failed with. */
+export function reasonOf(error: unknown, otherwise: number = RESET_REASON.peerReset): number {
+  const reason = (error as { readonly reason?: unknown } | undefined)?.reason;
+  return typeof reason === "number" ? reason : otherwise;
+}
