@@ -94,6 +94,8 @@ _Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct 
  * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
  * flow label 0, UDP_GRO off. Unconnected. flags must be 0. Returns the fd or -errno. */
 I405_EXPORT int32_t i405_udp_open(uint32_t addr, uint32_t flags);
+/* Datagrams that the kernel has dropped since the socket was made, since its buffer was full. */
+I405_EXPORT int32_t i405_udp_drops(int32_t fd);
 /* Sends at once (handshake replies of a server). src may be 0 (kernel chooses). A pending ICMP error is cleared
  * and the send repeated. Returns len or -errno. */
 I405_EXPORT int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint32_t src);

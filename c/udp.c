@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -11,7 +12,10 @@
 #ifndef IPV6_AUTOFLOWLABEL
 #define IPV6_AUTOFLOWLABEL 70
 #endif
-#define BUFFER_LEN (4 << 20)
+/* What comes is read in bursts of the data Worker: at 60,000 datagrams/s this holds 0.4 s of a flood with the records of
+ * sessions among it. */
+#define RECEIVE_BUFFER_LEN (32 << 20)
+#define SEND_BUFFER_LEN (4 << 20)
 #define OUTER_TTL 64
 
 socklen_t shim_sockaddr_of(const struct i405_addr *addr, struct sockaddr_storage *out) {
@@ -80,8 +84,8 @@ static int set(int fd, int level, int name, int value) {
 
 /* As much as the machine grants: with the right to exceed its limit, else up to it. */
 static void enlarge_buffers(int fd) {
-  if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_LEN) != 0) set(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_LEN);
-  if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_LEN) != 0) set(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_LEN);
+  if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_LEN) != 0) set(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_LEN);
+  if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_LEN) != 0) set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_LEN);
 }
 
 static int set_options(int fd, bool v6) {
@@ -128,6 +132,13 @@ int32_t i405_udp_open(uint32_t addr_off, uint32_t flags) {
 cleanup:
   close(fd);
   return result;
+}
+
+int32_t i405_udp_drops(int32_t fd) {
+  uint32_t info[SK_MEMINFO_VARS] = {0};
+  socklen_t len = sizeof info;
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) != 0) return -errno;
+  return (int32_t)(info[SK_MEMINFO_DROPS] & INT32_MAX);
 }
 
 int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint32_t src) {

@@ -72,6 +72,11 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
       writeAddress(memory, from, source);
       return symbols.i405_udp_send(fd, off, len, to, source === undefined ? 0 : from);
     },
+    socketDrops(): number {
+      let drops = 0;
+      for (const fd of config.udpFds) drops += Math.max(0, symbols.i405_udp_drops(fd));
+      return drops;
+    },
     setPeer(address: EndpointAddress, peer: number): void {
       writeAddress(memory, to, address);
       checked("bind an address to a peer", symbols.i405_peer_set(to, peer));

@@ -31,6 +31,8 @@ export const SYMBOLS = {
 
   // int32_t i405_udp_open(uint32_t addr, uint32_t flags);
   i405_udp_open: { parameters: ["u32", "u32"], result: "i32" },
+  // int32_t i405_udp_drops(int32_t fd);
+  i405_udp_drops: { parameters: ["i32"], result: "i32" },
   // int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint32_t src);
   i405_udp_send: { parameters: ["i32", "u32", "u32", "u32", "u32"], result: "i32" },
   // int32_t i405_route_probe(uint32_t to, uint32_t out);

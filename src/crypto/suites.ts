@@ -89,3 +89,18 @@ export function hashOf(hash: HashName, bytes: Uint8Array): Uint8Array {
 export function hmacOf(hash: HashName, key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return hash === "sha256" ? hmac(sha256, key, bytes) : hmac(sha384, key, bytes);
 }
+
+/** HMAC with SHA-256 under one key, over and over: what depends on the key alone is computed once. */
+export class Sha256Mac {
+  readonly #keyed: ReturnType<typeof hmac.create>;
+
+  /** `key` is left for the caller to wipe. */
+  constructor(key: Uint8Array) {
+    this.#keyed = hmac.create(sha256, key);
+  }
+
+  /** The 32 bytes of HMAC over `bytes`. */
+  of(bytes: Uint8Array): Uint8Array {
+    return this.#keyed.clone().update(bytes).digest();
+  }
+}

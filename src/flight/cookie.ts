@@ -2,7 +2,7 @@
  * an address that has not answered. RFC 9147 §5.1, RFC 8446 §4.2.2. */
 
 import { assert, concat, equalsConstantTime } from "../base/mod.ts";
-import { findSuite, hmacOf } from "../crypto/suites.ts";
+import { findSuite, hmacOf, Sha256Mac } from "../crypto/suites.ts";
 import { HELLO_DIGEST_LEN, type RetryState } from "../handshake/hello_retry.ts";
 import { u16, vector8 } from "../wire/vectors.ts";
 
@@ -20,7 +20,7 @@ export type CookieFault = "malformed cookie" | "old cookie" | "forged cookie";
 /** Makes and checks cookies. All holders of one secret and one clock understand each other's. */
 export class CookieJar {
   readonly #secret: Uint8Array;
-  #key: Uint8Array | undefined;
+  #keyed: Sha256Mac | undefined;
   #keyPeriod = 0;
 
   /** `secret`: at least 16 random bytes, kept by reference. */
@@ -74,12 +74,12 @@ export class CookieJar {
 
   /** A key for each period: what leaks or is guessed of one serves no other. */
   #mac(body: Uint8Array, address: Uint8Array, period: number): Uint8Array {
-    if (this.#key === undefined || this.#keyPeriod !== period) {
+    if (this.#keyed === undefined || this.#keyPeriod !== period) {
       const label = concat(encoder.encode("i405 cookie"), u16(period >>> 16, period & 0xffff));
-      this.#key = hmacOf("sha256", this.#secret, label);
+      this.#keyed = new Sha256Mac(hmacOf("sha256", this.#secret, label));
       this.#keyPeriod = period;
     }
-    return hmacOf("sha256", this.#key, concat(vector8(address), body)).slice(0, MAC_LEN);
+    return this.#keyed.of(concat(vector8(address), body)).subarray(0, MAC_LEN);
   }
 }
 

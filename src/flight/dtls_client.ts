@@ -34,6 +34,9 @@ export interface DtlsClientOptions extends TimerOptions {
   readonly shareGroups?: readonly number[];
   /** Absent: connection ids are not offered. */
   readonly connectionIds?: ConnectionIdOffer;
+  /** The first hello is sent again after so long, without back-off, until it is answered: for who has slots that leave
+   * anyway, so that a server under a flood, which answers some of many hellos, soon answers one of these. */
+  readonly helloRepeatNs?: number;
 }
 
 /** Bytes that a datagram must have for the first hello to fit: a fragmented one cannot be answered without state
@@ -76,6 +79,12 @@ export class DtlsClient extends DtlsEndpoint {
   start(nowNs: number): void {
     this.machine.start();
     this.sendFlight(this.machine.takeMessages(), nowNs);
+    this.#repeatSoon(nowNs);
+  }
+
+  #repeatSoon(nowNs: number): void {
+    const { helloRepeatNs } = this.#options;
+    if (helloRepeatNs !== undefined) this.retransmitAtNs = nowNs + helloRepeatNs;
   }
 
   /** Forgets this handshake and begins another with a fresh ClientHello. */
@@ -146,10 +155,14 @@ export class DtlsClient extends DtlsEndpoint {
 
   protected timedOut(nowNs: number): void {
     // RFC 9147 §5.1: illegal_parameter may mean that the cookie is too old. If it is a lie, nothing is lost.
-    if (this.phase === "cookie" && this.lastAlert === ALERT.illegalParameter) this.restart(nowNs);
-    else if (this.phase !== "flight") this.resend(nowNs);
+    if (this.phase === "cookie" && this.lastAlert === ALERT.illegalParameter) return this.restart(nowNs);
+    if (this.phase !== "flight") {
+      this.resend(nowNs);
+      if (this.phase === "hello") this.#repeatSoon(nowNs);
+      return;
+    }
     // A ServerHello that nothing authentic follows may be anybody's.
-    else if (!this.hasOpened && ++this.#silentTimeouts === SILENT_TIMEOUTS_MAX) this.restart(nowNs);
+    if (!this.hasOpened && ++this.#silentTimeouts === SILENT_TIMEOUTS_MAX) this.restart(nowNs);
     else this.sendAck(); // RFC 9147 §7.1: part of the flight is there
   }
 

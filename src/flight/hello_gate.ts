@@ -33,8 +33,6 @@ import { canFill, canMatch, filler, FILLER_LEN_MIN } from "./filler.ts";
 const AMPLIFICATION_MAX = 3;
 // Chosen here.
 const ALERTS_PER_SECOND = 10;
-/** Hellos looked at in a second: each costs some hashes, and the thread that does it has data to carry. */
-const HELLOS_PER_SECOND = 2000;
 
 export interface HelloGateOptions {
   /** Of the cookies; the same as the DtlsServer's. */
@@ -62,7 +60,6 @@ export class HelloGate {
   readonly #jar: CookieJar;
   readonly #header = new PlaintextHeader();
   readonly #alerts = new TokenBucket(ALERTS_PER_SECOND);
-  readonly #hellos = new TokenBucket(HELLOS_PER_SECOND);
 
   constructor(options: HelloGateOptions) {
     this.#options = options;
@@ -82,7 +79,6 @@ export class HelloGate {
     if (header === undefined || header.type !== HANDSHAKE_TYPE.clientHello) return drop("not a hello");
     const body = content.subarray(HANDSHAKE_HEADER_LEN, HANDSHAKE_HEADER_LEN + header.fragmentLen);
     if (header.fragmentOffset > 0) return { kind: "continuation" };
-    if (!this.#hellos.take(nowNs)) return drop("too many hellos");
     // RFC 9147 §5.2: message_seq is 0 in the first hello and 1 in the second.
     if (header.messageSeq > 1) return drop("malformed hello");
     if (header.fragmentLen < header.len) {

@@ -148,6 +148,8 @@ export interface PacketIo {
   tunWriteBatch(descs: number, count: number): number;
   /** Sends one datagram at once. Returns its length or a negative errno. */
   udpSend(fd: number, off: number, len: number, to: EndpointAddress, from?: EndpointAddress): number;
+  /** Datagrams that came and found the sockets' buffers full, since they were opened. */
+  socketDrops(): number;
   /** Binds datagrams from `address` to `peer` in RX.peer; a negative peer removes. */
   setPeer(address: EndpointAddress, peer: number): void;
   /** The same for records with this connection id, of 8 bytes: RX_FLAG.byId is set for them. */

@@ -20,6 +20,8 @@ const REPEAT_NS = 400e6;
 const REPEAT_SLOTS = 4;
 const REPEAT_MAX_NS = 6e9;
 const REPEAT_MAX_SLOTS = 8;
+/** The first hello: its answer is one of what a server under a flood has for all that come. */
+const HELLO_REPEAT_NS = 50e6;
 const REPORT_NS = 10e9;
 
 export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";
@@ -31,7 +33,8 @@ export interface ClientControlPorts {
   welcomed(welcome: ServerWelcome): void;
 }
 
-export interface ClientControlOptions extends Omit<DtlsClientOptions, "timeoutNs" | "timeoutMaxNs"> {
+export interface ClientControlOptions
+  extends Omit<DtlsClientOptions, "timeoutNs" | "timeoutMaxNs" | "helloRepeatNs"> {
   /** Of the client's own slots. */
   readonly intervalNs: number;
 }
@@ -56,6 +59,7 @@ export class ClientControl {
       connectionIds: { own: new Uint8Array(0), peerLen: CONNECTION_ID_LEN },
       timeoutNs: Math.max(REPEAT_NS, REPEAT_SLOTS * intervalNs),
       timeoutMaxNs: Math.max(REPEAT_MAX_NS, REPEAT_MAX_SLOTS * intervalNs),
+      helloRepeatNs: Math.max(HELLO_REPEAT_NS, intervalNs),
     };
     this.#restartNs = Math.max(RESTART_NS, RESTART_SLOTS * intervalNs);
     this.#ports = ports;

@@ -55,6 +55,8 @@ export abstract class DataPlane {
   protected readonly counters: DataCounters;
   readonly #inbound: Inbound;
   readonly #io: number;
+  /** Datagrams of one batch that are no records of a session. */
+  readonly #others: Uint32Array;
   readonly #writes: number;
   readonly #copies: number;
   #writeCount = 0;
@@ -73,6 +75,7 @@ export abstract class DataPlane {
     this.#io = ports.io.io;
     const rxCap = this.memory.u32[(this.#io + IO.rxCap) >> 2];
     this.#inbound = new Inbound(this.memory, ports.protection, ports.counters, Math.max(rxCap, 64));
+    this.#others = new Uint32Array(Math.max(rxCap, 1));
     this.#writes = this.memory.alloc(WRITE_MAX * TUN_DESC.size);
     this.#copies = this.memory.alloc(COPIES_MAX * COPY_STRIDE);
     this.nowNs = ports.clock.nowNs();
@@ -123,6 +126,7 @@ export abstract class DataPlane {
   /** Brings the counters that the shim keeps into the common block. */
   #countIo(): void {
     const { u32 } = this.memory;
+    this.counters.set("socket_dropped", this.ports.io.socketDrops());
     this.counters.set("socket_receive_errors", u32[(this.#io + IO.rxErrors) >> 2]);
     this.counters.set("tun_read_dropped", u32[(this.#io + IO.tunDropped) >> 2]);
     const errors = u32[(this.#io + IO.tunErrors) >> 2];
@@ -146,6 +150,7 @@ export abstract class DataPlane {
     const descs = u32[(this.#io + IO.rxDescs) >> 2];
     this.counters.add("datagrams_in", count);
     this.#inbound.beginTurn();
+    let others = 0;
     for (let i = 0; i < count; i++) {
       const rx = descs + i * RX.size;
       const off = u32[(rx + RX.off) >> 2];
@@ -161,10 +166,16 @@ export abstract class DataPlane {
       // RFC 9147 §4.1: the first byte tells a record of an epoch > 0 (001xxxxx) from the plaintext ones.
       if (peer !== undefined && end > off && (u8[off] & 0xe0) === 0x20) {
         this.#records(peer, isById ? sender & 1 : -1, rx, off, end);
-      } else this.otherDatagram(rx, peer);
+      } else this.#others[others++] = rx;
     }
     this.#inbound.run(this.nowNs, this);
     this.#flush();
+    // Strangers come after all who have a session.
+    for (let i = 0; i < others; i++) {
+      const rx = this.#others[i];
+      const isById = (u32[(rx + RX.flags) >> 2] & RX_FLAG.byId) !== 0;
+      this.otherDatagram(rx, isById ? undefined : this.peerOf(i32[(rx + RX.peer) >> 2]));
+    }
     if (this.#packetsIn > 0) {
       this.counters.add("inner_packets_in", this.#packetsIn);
       this.counters.add("inner_bytes_in", this.#bytesIn);

@@ -4,7 +4,7 @@
 import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
-import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import type { ClientParameters } from "../wire/inner_control.ts";
 import {
@@ -26,6 +26,7 @@ import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } 
 import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
 import { keepKeysFresh, sealingOf, sessionOptions } from "./rekey.ts";
+import { StrangerLimits } from "./stranger_limits.ts";
 
 // Chosen here.
 const QUEUE_LEN = 128 * 1024;
@@ -53,8 +54,9 @@ export class ServerPlane extends DataPlane {
   /** Session of which main has been told the wish: once each. */
   readonly #told: (Session | undefined)[];
   readonly #addresses: AddressTable;
-  /** Addresses with a handshake in main, until when. */
-  readonly #handshaking = new Map<string, number>();
+  readonly #limits: StrangerLimits;
+  /** Addresses with a handshake in main, by their hashes, until when. */
+  readonly #handshaking = new Map<number, number>();
   readonly #scratch: number;
   #closingAtNs = Infinity;
 
@@ -66,6 +68,7 @@ export class ServerPlane extends DataPlane {
       entropy: ports.entropy,
       ...config.cookiePolicy,
     });
+    this.#limits = new StrangerLimits(ports.memory, ports.entropy);
     this.#peers = config.clients.map(() => undefined);
     this.#rates = config.clients.map(() => 0);
     this.#told = config.clients.map(() => undefined);
@@ -136,34 +139,49 @@ export class ServerPlane extends DataPlane {
   protected otherDatagram(rx: number, peer: Peer | undefined): void {
     const { u8, u32 } = this.memory;
     const off = u32[(rx + RX.off) >> 2];
-    const len = u32[(rx + RX.len) >> 2];
-    const from = this.address(rx + RX.from)!;
-    const key = addressKey(from);
-    // A ClientHello always passes the gate; what else belongs to a handshake comes from an address that has one.
-    if (len === 0 || u8[off] !== CONTENT_TYPE.handshake) {
-      if (this.#handshaking.has(key) && mayBeHandshake(u8[off])) this.tellHandshake(rx, false);
-      else if (peer === undefined) this.counters.add("datagrams_unknown_sender");
-      return;
+    const end = off + u32[(rx + RX.len) >> 2];
+    const part = peekHello(u8, off, end);
+    if (part === HELLO_PART.first || part === HELLO_PART.second) this.#hello(rx, off, end, part);
+    else if (!this.#isHandshaking(rx)) this.#unknown(part, peer);
+    else if (part === HELLO_PART.continuation || (end > off && mayBeHandshake(u8[off]))) this.#more(rx);
+    else this.#unknown(part, peer);
+  }
+
+  #unknown(part: number, peer: Peer | undefined): void {
+    if (part === HELLO_PART.continuation) this.counters.add("hello_dropped");
+    else if (peer === undefined) this.counters.add("datagrams_unknown_sender");
+  }
+
+  #hello(rx: number, off: number, end: number, part: number): void {
+    const from = rx + RX.from;
+    const isFirst = part === HELLO_PART.first;
+    if (!(isFirst ? this.#limits.first(from, this.nowNs) : this.#limits.cookie(this.nowNs))) {
+      return this.counters.add("hello_limited");
     }
-    const verdict = this.#gate.respond(u8.slice(off, off + len), addressBytes(from), this.nowNs);
-    if (verdict.kind === "drop") {
-      this.counters.add("hello_dropped");
-    } else if (verdict.kind === "reply") {
-      this.#reply(rx, verdict.datagram, from);
-    } else if (verdict.kind === "continuation") {
-      if (this.#handshaking.has(key)) this.tellHandshake(rx, false);
-      else this.counters.add("hello_dropped");
-    } else {
-      this.#noteHandshake(key);
-      this.tellHandshake(rx, true);
-    }
+    const address = this.address(from)!;
+    const verdict = this.#gate.respond(this.memory.u8.subarray(off, end), addressBytes(address), this.nowNs);
+    if (verdict.kind === "reply") return this.#reply(rx, verdict.datagram, address);
+    if (verdict.kind !== "pass") return this.counters.add("hello_dropped");
+    if (!this.#limits.proved(from, this.nowNs)) return this.counters.add("hello_limited");
+    this.#noteHandshake(this.#limits.hash.of(from, "endpoint"));
+    this.tellHandshake(rx, true);
+  }
+
+  #isHandshaking(rx: number): boolean {
+    return this.#handshaking.size > 0 &&
+      this.#handshaking.has(this.#limits.hash.of(rx + RX.from, "endpoint"));
+  }
+
+  #more(rx: number): void {
+    if (this.#limits.more(rx + RX.from, this.nowNs)) this.tellHandshake(rx, false);
+    else this.counters.add("handshake_limited");
   }
 
   /** Remembers an address that has returned a cookie. When there are too many, the oldest gives way: one host with many
    * ports cannot keep everybody else out. */
-  #noteHandshake(key: string): void {
-    this.#handshaking.delete(key);
-    this.#handshaking.set(key, this.nowNs + HANDSHAKE_TIMEOUT_NS);
+  #noteHandshake(hash: number): void {
+    this.#handshaking.delete(hash);
+    this.#handshaking.set(hash, this.nowNs + HANDSHAKE_TIMEOUT_NS);
     if (this.#handshaking.size <= HANDSHAKES_MAX) return;
     this.counters.add("handshake_dropped_busy");
     for (const oldest of this.#handshaking.keys()) {
@@ -187,7 +205,9 @@ export class ServerPlane extends DataPlane {
     const before = peer.address;
     peer.promote();
     peer.open = false;
-    if (peer.address !== undefined) this.#handshaking.delete(addressKey(peer.address));
+    if (peer.address !== undefined) {
+      this.#handshaking.delete(this.#limits.hash.ofAddress(peer.address, "endpoint"));
+    }
     if (before !== undefined && !sameAddress(before, peer.address)) {
       this.#addresses.unbind(before, peer.index);
     }

@@ -1,6 +1,6 @@
 /** Reading and writing of the presentation language of TLS, RFC 8446 §3: numbers and vectors with a length before. */
 
-import { assert, concat } from "../base/mod.ts";
+import { assert } from "../base/mod.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -62,8 +62,12 @@ export class Reader {
   }
 
   #number(len: number): number {
+    if (this.failed || len > this.#bytes.length - this.#at) {
+      this.failed = true;
+      return 0;
+    }
     let value = 0;
-    for (const byte of this.bytes(len)) value = value * 256 + byte;
+    for (const end = this.#at + len; this.#at < end; this.#at++) value = value * 256 + this.#bytes[this.#at];
     return value;
   }
 }
@@ -78,23 +82,42 @@ export function parseU16List(bytes: Uint8Array): number[] | undefined {
 
 export function u16(...values: readonly number[]): Uint8Array {
   const out = new Uint8Array(values.length * 2);
-  values.forEach((value, index) => {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
     assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, "a number has 16 bits");
-    out[2 * index] = value >> 8;
-    out[2 * index + 1] = value;
-  });
+    out[2 * i] = value >> 8;
+    out[2 * i + 1] = value;
+  }
   return out;
 }
 
 /** `parts` with a length of 8 bits before them. */
 export function vector8(...parts: readonly Uint8Array[]): Uint8Array {
-  const body = concat(...parts);
-  assert(body.length <= 0xff, "a vector fits its length");
-  return concat(Uint8Array.of(body.length), body);
+  const out = joined(1, parts);
+  assert(out.length - 1 <= 0xff, "a vector fits its length");
+  out[0] = out.length - 1;
+  return out;
 }
 
 /** `parts` with a length of 16 bits before them. */
 export function vector16(...parts: readonly Uint8Array[]): Uint8Array {
-  const body = concat(...parts);
-  return concat(u16(body.length), body);
+  const out = joined(2, parts);
+  const len = out.length - 2;
+  assert(len <= 0xffff, "a vector fits its length");
+  out[0] = len >> 8;
+  out[1] = len;
+  return out;
+}
+
+/** `parts` behind `space` bytes. */
+function joined(space: number, parts: readonly Uint8Array[]): Uint8Array {
+  let len = space;
+  for (let i = 0; i < parts.length; i++) len += parts[i].length;
+  const out = new Uint8Array(len);
+  let at = space;
+  for (let i = 0; i < parts.length; i++) {
+    out.set(parts[i], at);
+    at += parts[i].length;
+  }
+  return out;
 }

@@ -195,6 +195,24 @@ Deno.test("PacketIo.setPeerOfId() leads from a connection id to its peer, whatev
   for (const { fd } of [socket, ...senders]) shim.close(fd);
 });
 
+Deno.test("PacketIo.socketDrops() counts what found the buffer full, and all else is still there", () => {
+  const a = shim.udpOpen(ANY_PORT);
+  const b = shim.udpOpen(ANY_PORT);
+  const io = shim.newIo({ udpFds: [b.fd], rxCap: 128, tunCap: 0 });
+  setTimeout_(io, 0);
+  const at = put(randomBytes(1));
+  let sent = 0;
+  while (io.socketDrops() === 0 && sent < 400_000) {
+    for (let i = 0; i < 1000; i++) if (io.udpSend(a.fd, at, 1, b.address) === 1) sent++;
+  }
+  let read = 0;
+  for (let got = io.poll(); got > 0; got = io.poll()) read += got;
+  ok(io.socketDrops() > 0 && read > 200, "a burst of hundreds fits everywhere");
+  strictEqual(read + io.socketDrops(), sent);
+  io.free();
+  for (const { fd } of [a, b]) shim.close(fd);
+});
+
 Deno.test("PacketIo.setPeer() holds 131,072 addresses, finds each, and closes the gaps of removed ones", () => {
   const at = memory.alloc(ADDR.size);
   const socket = shim.udpOpen(ANY_PORT);

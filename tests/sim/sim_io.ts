@@ -115,6 +115,10 @@ export class SimIo implements PacketIo {
     return len;
   }
 
+  socketDrops(): number {
+    return 0; // the inbox has no end
+  }
+
   setPeer(address: EndpointAddress, peer: number): void {
     if (peer < 0) this.#peers.delete(addressKey(address));
     else this.#peers.set(addressKey(address), peer);
