@@ -14,18 +14,20 @@ import {
 } from "../record/handshake_records.ts";
 import { ALERT, alertName, emitAlert, parseAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
-import { emitAck, parseAck, type RecordNumber } from "../wire/dtls_ack.ts";
+import { ackNumbersFitting, emitAck, parseAck, type RecordNumber } from "../wire/dtls_ack.ts";
 import { HANDSHAKE_HEADER_LEN, parseHandshakeHeader } from "../wire/handshake_header.ts";
 import { EarlyRecords } from "./early_records.ts";
 import { filler, FILLER_LEN_MIN } from "./filler.ts";
 import { OutgoingFlight, type Packing, type RecordMaker } from "./outgoing_flight.ts";
-import { type ReassembledMessage, Reassembly } from "./reassembly.ts";
+import { type FragmentFate, type ReassembledMessage, Reassembly } from "./reassembly.ts";
 
 // Chosen here.
 const TIMEOUT_NS = 400e6;
 const TIMEOUT_MAX_NS = 6e9;
 const OUTBOX_MAX = 64;
 const ACK_NUMBERS_KEPT = 32;
+/** Nobody has sent so many records in the clear; a peer that says so has no claim on numbers that fit its own. */
+const PLAINTEXT_NUMBER_USUAL = 2 ** 32;
 /** Fragments read of one record in the clear: no sender has a reason for more, and anybody can send it. */
 const PLAINTEXT_FRAGMENTS_MAX = 8;
 /** Bytes of a datagram to a foreign peer, at most: fits every path with an MTU of 1280. */
@@ -82,7 +84,7 @@ export abstract class DtlsEndpoint {
   protected reassembly: Reassembly;
   protected messageSeq = 0;
   protected plaintextNumber = 0;
-  /** Number of the peer's last record in the clear. */
+  /** Number of the peer's last record in the clear, if ours can go on from there. */
   protected peerPlaintextNumber = 0;
   protected lastAlert: number | undefined;
   protected flight: OutgoingFlight | undefined;
@@ -190,13 +192,13 @@ export abstract class DtlsEndpoint {
     );
     this.#rtoNs = this.#timeoutNs;
     this.resend(nowNs);
-    this.retransmitAtNs = nowNs + this.#rtoNs;
   }
 
-  /** Sends again what is not acknowledged of the current flight. */
+  /** Sends again what is not acknowledged of the current flight, and winds up the timer: RFC 9147 §5.8.1. */
   protected resend(nowNs: number): void {
     if (this.flight === undefined) return;
     this.#flightSentNs = nowNs;
+    this.retransmitAtNs = nowNs + this.#rtoNs;
     for (const datagram of this.flight.compose(this.#recordMaker(), this.packing)) this.#post(datagram);
   }
 
@@ -210,8 +212,9 @@ export abstract class DtlsEndpoint {
   protected sendAck(): void {
     const keys = this.#sendKeys;
     if (keys === undefined || this.#received.length === 0) return;
-    // RFC 9147 §7: in ascending order.
-    const numbers = this.#received.toSorted((a, b) =>
+    // RFC 9147 §7.1: as many as fit, the newest. §7: in ascending order.
+    const fitting = ackNumbersFitting(this.packing.limit - keys.sealOverhead);
+    const numbers = this.#received.slice(-fitting).sort((a, b) =>
       a.epoch - b.epoch || a.sequenceNumber - b.sequenceNumber
     );
     this.#post(keys.seal(CONTENT_TYPE.ack, emitAck(numbers), this.packing.exact ? this.packing.limit : 0));
@@ -258,7 +261,7 @@ export abstract class DtlsEndpoint {
     if (epoch !== 0) {
       this.drops.malformed++;
     } else if (contentType === CONTENT_TYPE.handshake) {
-      this.peerPlaintextNumber = sequenceNumber;
+      this.peerPlaintextNumber = sequenceNumber < PLAINTEXT_NUMBER_USUAL ? sequenceNumber : 0;
       this.#handshakeRecord(content, { epoch, sequenceNumber }, datagramLen, nowNs);
     } else {
       // Anybody can send these: an alert is remembered for people, an ACK is nothing.
@@ -293,39 +296,46 @@ export abstract class DtlsEndpoint {
     }
   }
 
-  /** RFC 9147 §5.5: a record holds one or more fragments. */
   #handshakeRecord(content: Uint8Array, number: RecordNumber, datagramLen: number, nowNs: number): void {
-    let isRepeated = false;
+    const fates = this.#fragments(content, number.epoch);
+    // RFC 9147 §7: an ACK names a record only if all that is in it was processed or kept.
+    const isTaken = !fates.has("dropped");
+    if (isTaken && fates.has("kept")) this.#noteReceived(number, nowNs);
+    this.#deliverAll(datagramLen, nowNs);
+    if (this.phase === "failed" || !fates.has("old")) return;
+    if (isTaken && number.epoch !== 0) this.#noteNumber(number);
+    this.repeated(number.epoch, nowNs);
+  }
+
+  /** RFC 9147 §5.5: a record holds one or more fragments. What became of them. */
+  #fragments(content: Uint8Array, epoch: number): Set<FragmentFate> {
+    const fates = new Set<FragmentFate>();
     let off = 0;
     for (let count = 0; off < content.length; count++) {
-      const isTooMany = number.epoch === 0 && count === PLAINTEXT_FRAGMENTS_MAX;
+      const isTooMany = epoch === 0 && count === PLAINTEXT_FRAGMENTS_MAX;
       const header = isTooMany ? undefined : parseHandshakeHeader(content, off);
       if (header === undefined) {
         this.drops.malformed++;
-        break;
+        return fates.add("dropped");
       }
       const start = off + HANDSHAKE_HEADER_LEN;
       off = start + header.fragmentLen;
       // Nothing new belongs to a handshake that is over, whoever sends it.
-      const isOver = (this.phase === "connected" || this.phase === "finished") &&
-        header.messageSeq >= this.reassembly.next;
-      const fate = isOver
-        ? "dropped"
-        : this.reassembly.add(header, content.subarray(start, off), number.epoch);
+      const isLate = this.#isOver && header.messageSeq >= this.reassembly.next;
+      const fate = isLate ? "dropped" : this.reassembly.add(header, content.subarray(start, off), epoch);
       if (fate === "dropped") this.drops.unplaced++;
-      else if (fate === "old") isRepeated = true;
-      else this.#noteReceived(number, nowNs);
-      this.#deliverAll(datagramLen, nowNs);
-      if (this.phase === "failed") return;
+      fates.add(fate);
     }
-    if (isRepeated) {
-      if (number.epoch !== 0) this.#noteNumber(number);
-      this.repeated(number.epoch, nowNs);
-    }
+    return fates;
+  }
+
+  get #isOver(): boolean {
+    return this.phase === "connected" || this.phase === "finished";
   }
 
   #deliverAll(datagramLen: number, nowNs: number): void {
     for (let message = this.reassembly.peek(); message !== undefined; message = this.reassembly.peek()) {
+      if (this.#isOver) return; // behind a Finished in the same record
       if (!this.deliver(message, datagramLen, nowNs)) {
         this.drops.refused++;
         this.reassembly.discard();
@@ -383,7 +393,6 @@ export abstract class DtlsEndpoint {
     } else {
       // RFC 9147 §7.2: what an ACK leaves out is sent again at once.
       this.resend(nowNs);
-      this.retransmitAtNs = nowNs + this.#rtoNs;
     }
     this.advanced(nowNs);
   }

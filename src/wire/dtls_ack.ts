@@ -12,6 +12,11 @@ const RECORD_NUMBER_LEN = 16;
 /** As many as fit the u16 length. */
 export const ACK_NUMBERS_MAX = Math.floor(0xffff / RECORD_NUMBER_LEN);
 
+/** How many record numbers an ACK of so many bytes holds. */
+export function ackNumbersFitting(len: number): number {
+  return Math.min(ACK_NUMBERS_MAX, Math.max(0, Math.floor((len - 2) / RECORD_NUMBER_LEN)));
+}
+
 /** `undefined` unless `bytes` are exactly one ACK. Numbers of 2^53 and more, which nobody can have sent (an epoch and a
  * sequence number have 48 bits at most), are left out. */
 export function parseAck(bytes: Uint8Array): RecordNumber[] | undefined {

@@ -2,7 +2,7 @@ import { deepStrictEqual as equal, strictEqual, throws } from "node:assert/stric
 import fc from "fast-check";
 import { fromHex, toHex } from "../../../src/base/mod.ts";
 import { ALERT, alertName, emitAlert, parseAlert } from "../../../src/wire/alert.ts";
-import { ACK_NUMBERS_MAX, emitAck, parseAck } from "../../../src/wire/dtls_ack.ts";
+import { ACK_NUMBERS_MAX, ackNumbersFitting, emitAck, parseAck } from "../../../src/wire/dtls_ack.ts";
 
 const recordNumber = fc.record({ epoch: fc.maxSafeNat(), sequenceNumber: fc.maxSafeNat() }, {
   noNullPrototype: true,
@@ -17,6 +17,14 @@ Deno.test("parseAck() inverts emitAck(), and refuses a byte more or less", () =>
     longer.set(emitted);
     strictEqual(parseAck(longer), undefined);
   }));
+});
+
+Deno.test("ackNumbersFitting() is the most that emitAck() writes into so many bytes", () => {
+  for (const [len, count] of [[0, 0], [17, 0], [18, 1], [33, 1], [34, 2], [100_000, ACK_NUMBERS_MAX]]) {
+    strictEqual(ackNumbersFitting(len), count);
+    const numbers = Array.from({ length: count }, (_, index) => ({ epoch: 2, sequenceNumber: index }));
+    strictEqual(count === 0 || emitAck(numbers).length <= len, true);
+  }
 });
 
 Deno.test("emitAck() writes RFC 9147 §7's layout", () => {
