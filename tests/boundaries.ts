@@ -61,7 +61,7 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
 /** Folders that do no I/O, read no clock and no random source: all of that comes in through their arguments. */
 const CORE = [
   ...["base", "ports", "schedule", "wire", "bond", "crypto", "record", "handshake", "framing", "flight"],
-  ...["session", "circuit"],
+  ...["session", "circuit", "mux"],
 ].map((name) => `src/${name}`);
 
 /** The same, but they wait for promises of what comes in: they live in the main isolate. */

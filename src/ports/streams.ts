@@ -10,15 +10,16 @@
  *   finish(id) ───────────────▶                ─────────────▶ finished(id)    the other direction goes on
  *
  * Ids: the opener's side chooses them, each 2 greater than the one before: the client's are odd, from 1; the server's
- * even, from 2. None is used twice, also not after `lost`.
+ * even, from 2. None is used twice, also not after `lost`. (The acceptor's ids need not be those that the opener
+ * chose: its mux gives them, by the same rules.)
  *
  * A stream ends when both directions have finished, or by one reset from either side, which ends both directions.
  * After `reset` (in whichever direction) nothing more is said about the id by who said it. */
 
 /** Bytes that may be written to a stream right after `open` or `accept`, before the first `sent`. */
 export const SEND_CREDIT = 4096;
-/** The longest payload of a datagram. */
-export const DATAGRAM_MAX_LEN = 65_507;
+/** The longest payload of a datagram: with the longest address before it, its length fits 16 bits. */
+export const DATAGRAM_MAX_LEN = 65_535 - 259;
 /** The longest name of a target, in bytes (RFC 1928 §5: the length is one byte). */
 export const HOST_MAX_LEN = 255;
 

@@ -16,6 +16,7 @@ export const INNER_TYPE = {
   clientParameters: 0x40,
   serverWelcome: 0x41,
   close: 0x42,
+  streams: 0x50,
 } as const;
 
 /** Types from here on carry their length. */
