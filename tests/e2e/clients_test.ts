@@ -1,12 +1,11 @@
 /** Several clients of one server: each has its own addresses and key, none speaks for another. The second client runs
  * at the router, whose own address is its outer one. Topology: lab.ts. */
 import assert from "node:assert/strict";
-import { Ends, INNER_CLIENT, INNER_SERVER } from "./ends.ts";
+import { Ends, INNER_CLIENT, INNER_SECOND, INNER_SERVER } from "./ends.ts";
 import { i405Path, isRoot, Lab, type Place } from "./lab.ts";
 import { must } from "./process.ts";
 
 const ignore = !isRoot;
-const INNER_SECOND = "10.140.5.3";
 
 async function echoes(lab: Lab, place: Place, ...options: string[]): Promise<boolean> {
   return (await lab.run(place, ["ping", "-c", "3", "-i", "0.2", "-W", "1", ...options])).code === 0;
@@ -18,17 +17,7 @@ Deno.test({
 }, async () => {
   await using lab = await Lab.create();
   const ends = await Ends.configure(lab);
-  const key = await must([i405Path(), "keygen"]);
-  for (const name of ["second.key", "second-server.key"]) await lab.file(name, key);
-  const [server, client] = await Promise.all(
-    ["server", "client"].map((role) => Deno.readTextFile(`${lab.dir}/${role}.toml`)),
-  );
-  const entry =
-    `[[client]]\nname = "phone"\nkey_file = "second-server.key"\naddresses = ["${INNER_SECOND}"]\n`;
-  await lab.file("server.toml", `${server}\n${entry}`);
-  const swapped = client.replace("client.key", "second.key").replace('"laptop"', '"phone"')
-    .replaceAll("/client.", "/second.");
-  await lab.file("second.toml", swapped);
+  await ends.configureSecond();
   await ends.startServer();
   ends.startClient();
   const second = lab.start("router", [i405Path(), "client", "second.toml"]);

@@ -15,6 +15,7 @@ export interface EndsOptions {
 
 export const INNER_SERVER = "10.140.5.1";
 export const INNER_CLIENT = "10.140.5.2";
+export const INNER_SECOND = "10.140.5.3";
 export const INNER_SERVER_V6 = "fd14:5::1";
 export const INNER_CLIENT_V6 = "fd14:5::2";
 /** Outer IP length of every data record of these tests. */
@@ -88,6 +89,22 @@ export class Ends {
     ends.startClient();
     await ends.up();
     return ends;
+  }
+
+  /** Before the server starts: a second client, "phone", in second.toml, with a key and the address INNER_SECOND. */
+  async configureSecond(): Promise<void> {
+    const lab = this.#lab;
+    const key = await must([i405Path(), "keygen"]);
+    for (const name of ["second.key", "second-server.key"]) await lab.file(name, key);
+    const [server, client] = await Promise.all(
+      ["server", "client"].map((role) => Deno.readTextFile(`${lab.dir}/${role}.toml`)),
+    );
+    const entry =
+      `[[client]]\nname = "phone"\nkey_file = "second-server.key"\naddresses = ["${INNER_SECOND}"]\n`;
+    await lab.file("server.toml", `${server}\n${entry}`);
+    const swapped = client.replace("client.key", "second.key").replace('"laptop"', '"phone"')
+      .replaceAll("/client.", "/second.");
+    await lab.file("second.toml", swapped);
   }
 
   /** Starts the server and waits until it is bound and its device is set up. */
