@@ -281,7 +281,8 @@ run_deno_tests() {
 install_test_programs() {
   if [ "$(id -u)" = 0 ]; then
     need_commands ip:iproute2 nft:nftables iperf3:iperf3 ping:iputils-ping tcpdump:tcpdump curl:curl \
-      ethtool:ethtool cmake:cmake make:make g++:g++ cargo:cargo python3:python3 openssl:openssl
+      ethtool:ethtool cmake:cmake make:make g++:g++ cargo:cargo python3:python3 openssl:openssl \
+      wget:wget nc:netcat-openbsd ssh:openssh-client sshd:openssh-server git:git chromium:chromium
   fi
 }
 

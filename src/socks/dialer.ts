@@ -22,7 +22,7 @@ import { UdpExit } from "./udp_exit.ts";
 // Chosen here.
 const CONNECT_MS = 20_000;
 const LOOKUP_MS = 10_000;
-const LOOKUPS_MAX = 64;
+const LOOKUPS_MAX = 256;
 
 export interface DialContext {
   readonly sockets: Sockets;
@@ -40,7 +40,7 @@ export interface DialContext {
 export class Dialer {
   readonly context: DialContext;
   readonly places: Places;
-  readonly #lookups = new Places(LOOKUPS_MAX);
+  readonly #lookups = new Map<string, Promise<readonly Uint8Array[]>>();
   readonly #rate: TokenBucket;
 
   constructor(context: DialContext) {
@@ -125,15 +125,22 @@ export class Dialer {
     }
   }
 
-  /** The system's resolver cannot be stopped: one that is given up keeps its place until it has answered. */
+  /** Streams that want the same name at once share one question. */
   async #lookup(name: string): Promise<readonly Uint8Array[]> {
-    if (!this.#lookups.take()) throw new SocketError(RESET_REASON.limit, "too many names at once");
-    const found = this.context.resolver.lookup(name).finally(() => this.#lookups.give());
+    let found = this.#lookups.get(name);
+    if (found === undefined) {
+      // The system's resolver cannot be stopped: one that is given up keeps its place until it has answered.
+      if (this.#lookups.size >= LOOKUPS_MAX) {
+        throw new SocketError(RESET_REASON.limit, "too many names at once");
+      }
+      found = this.context.resolver.lookup(name).finally(() => this.#lookups.delete(name));
+      found.catch(() => {}); // when nobody waits for it any more
+      this.#lookups.set(name, found);
+    }
     const late = Promise.withResolvers<never>();
     const callOff = this.context.timers.after(LOOKUP_MS, () => {
       late.reject(new SocketError(RESET_REASON.timedOut, "the resolver did not answer in time"));
     });
-    found.catch(() => {}); // when it is given up
     return await Promise.race([found, late.promise]).finally(callOff);
   }
 }

@@ -50,7 +50,8 @@ export class RemoteForwards {
   readonly #context: RemoteForwardsContext;
   /** By the id of the stream that asked for it. */
   readonly #listening = new Map<number, RemoteForward>();
-  #closed = false;
+  #isClosed = false;
+  readonly #closed = Promise.withResolvers<void>();
 
   constructor(context: RemoteForwardsContext) {
     this.#context = context;
@@ -58,7 +59,7 @@ export class RemoteForwards {
 
   /** Asks for `forward` until `close`. Never rejects. */
   async keep(forward: RemoteForward): Promise<void> {
-    for (let retryMs = RETRY_MIN_MS; !this.#closed; retryMs = Math.min(2 * retryMs, RETRY_MAX_MS)) {
+    for (let retryMs = RETRY_MIN_MS; !this.#isClosed; retryMs = Math.min(2 * retryMs, RETRY_MAX_MS)) {
       const { streams, timers, log } = this.#context;
       const { listen } = forward;
       const stream = streams.open("stream", { host: listenHost(listen.ip), port: listen.port });
@@ -70,17 +71,21 @@ export class RemoteForwards {
         while (await stream.read(1) !== undefined);
         stream.finish();
       } catch (error) {
-        if (!this.#closed) {
+        if (!this.#isClosed) {
           log("warn", "the server does not listen", { port: listen.port, reason: reasonOf(error) });
         }
       }
       this.#listening.delete(stream.id);
-      await new Promise<void>((resolve) => timers.after(retryMs, resolve));
+      const pause = Promise.withResolvers<void>();
+      const callOff = timers.after(retryMs, pause.resolve);
+      await Promise.race([pause.promise, this.#closed.promise]);
+      callOff();
     }
   }
 
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
+    this.#closed.resolve();
   }
 
   /** A stream that the server opens: of a listener, or refused. Never rejects. */

@@ -38,6 +38,7 @@ export class Relay {
   readonly #timers: Timers;
   readonly #options: RelayOptions;
   readonly #idle: IdleWatch | undefined;
+  #callOffLinger = () => {};
 
   constructor(connection: ByteConnection, stream: LocalStream, timers: Timers, options: RelayOptions = {}) {
     this.#connection = connection;
@@ -120,10 +121,11 @@ export class Relay {
   end(): void {
     this.#connection.close();
     this.#idle?.stop();
+    this.#callOffLinger();
   }
 
   #linger(): void {
     this.#stream.finish();
-    this.#timers.after(LINGER_MS, () => this.#connection.close());
+    this.#callOffLinger = this.#timers.after(LINGER_MS, () => this.#connection.close());
   }
 }

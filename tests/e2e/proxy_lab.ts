@@ -14,6 +14,8 @@ import { Counters } from "../../src/status/counters.ts";
 import { parsePrefix } from "../../src/wire/ip_address.ts";
 import { join } from "../unit/socks/joined.ts";
 
+const shim = openShim(shimPath());
+
 export const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
 export function rule(prefix: string, ports: DialRule["ports"] = []): DialRule {
@@ -28,7 +30,7 @@ export interface ProxyLabOptions {
 }
 
 export class ProxyLab {
-  readonly sockets: Sockets = denoSockets(openShim(shimPath()));
+  readonly sockets: Sockets = denoSockets(shim);
   readonly clientCounts = new Counters(CLIENT_COUNTS);
   readonly serverCounts = new Counters(SERVER_COUNTS);
   readonly lines: string[] = [];

@@ -5,6 +5,7 @@ import { EXTENSION_TARGETS } from "./extensions.ts";
 import { FILE_TARGETS } from "./files.ts";
 import { HANDSHAKE_TARGETS } from "./handshake.ts";
 import { INNER_TARGETS } from "./inner.ts";
+import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
 
 export const TARGETS: readonly FuzzTarget[] = [
@@ -13,4 +14,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...EXTENSION_TARGETS,
   ...INNER_TARGETS,
   ...FILE_TARGETS,
+  ...PROXY_TARGETS,
 ];

@@ -81,11 +81,28 @@ Deno.test("Dialer gives up a name and a connection that do not come about in tim
 Deno.test("Dialer has a bounded number of names with the resolver, also of those that were given up", async () => {
   let asked = 0;
   const resolver = { lookup: () => (asked++, new Promise<Uint8Array[]>(() => {})) };
-  const sides = await Sides.open({ server: { resolver } });
-  const asking = Array.from({ length: 64 }, () => ask(sides, "a", 10_000));
+  const sides = await Sides.open({
+    client: { connectionsMax: 1000 },
+    server: { resolver, streamsMax: 1000, dialsPerS: 1000 },
+  });
+  const asking = Array.from({ length: 256 }, (_, index) => ask(sides, `a${index}`, 10_000));
   deepEqual(new Set(await Promise.all(asking)), new Set(["06"]));
-  equal(await ask(sides, "a"), "01");
-  equal(asked, 64);
+  equal(await ask(sides, "another"), "01");
+  equal(asked, 256);
+});
+
+Deno.test("Dialer asks the resolver once for a name that many streams want at once, and again later", async () => {
+  let asked = 0;
+  const answer = Promise.withResolvers<Uint8Array[]>();
+  const resolver = { lookup: () => (asked++, answer.promise) };
+  const sides = await Sides.open({ server: { resolver } });
+  const asking = Array.from({ length: 50 }, () => ask(sides, "a"));
+  await settled();
+  answer.resolve([Uint8Array.of(9, 9, 9, 9)]);
+  deepEqual(new Set(await Promise.all(asking)), new Set(["00"]));
+  equal(asked, 1);
+  equal(await ask(sides, "a"), "00");
+  equal(asked, 2);
 });
 
 Deno.test("a stream that carries nothing for long is ended, one that does is not", async () => {

@@ -65,7 +65,7 @@ Deno.test("readResponseHead() reads the status, with a reason or without", () =>
     const head = readResponseHead(bytesOf(`${line}\r\n\r\n`));
     equal(typeof head === "object" && head.reason, "");
   }
-  for (const line of ["HTTP/1.1 20 a", "HTTP/3 200", "ICY 200 OK", "HTTP/1.1  200"]) {
+  for (const line of ["HTTP/1.1 20 a", "HTTP/1.1 000 a", "HTTP/3 200", "ICY 200 OK", "HTTP/1.1  200"]) {
     equal(readResponseHead(bytesOf(`${line}\r\n\r\n`)), "malformed");
   }
 });
