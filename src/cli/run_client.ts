@@ -10,7 +10,7 @@ import type { Log } from "../status/log.ts";
 import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
 import { ClientControl } from "../tunnel/client_control.ts";
 import { CONNECTION_ID_LEN } from "../tunnel/own_ids.ts";
-import { policyOf } from "../tunnel/policy.ts";
+import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
@@ -80,7 +80,7 @@ async function runTunnel(
   const control = new ClientControl(
     {
       key: { key: config.key.view() },
-      ...policyOf(config),
+      ...policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo"))),
       datagramLen: path.up.datagramLen,
       intervalNs: path.up.intervalNs,
       entropy: shim.entropy,

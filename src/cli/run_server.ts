@@ -10,7 +10,7 @@ import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
 import { parseClientParameters } from "../wire/inner_control.ts";
-import { policyOf } from "../tunnel/policy.ts";
+import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl, textOf } from "../tunnel/server_control.ts";
 import { EXIT, OperatorError } from "./exit.ts";
@@ -78,7 +78,7 @@ async function runTunnel(
   mtu: number,
 ): Promise<number> {
   const runtime = new Runtime(shim, shimPath, log);
-  const policy = policyOf(config);
+  const policy = policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo")));
   const cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
   const keys = config.clients.map(({ key }) => ({ key: key.view() }));
   const peers = new Peers(config, log);

@@ -6,7 +6,7 @@ import { parseKey, type PresharedKey } from "./key.ts";
 import { keyOfPassword, parsePassword } from "./password.ts";
 import { FileError, type ReadFile, readSecretFile } from "./private_file.ts";
 import type { Reading } from "./reading.ts";
-import { GROUPS, type Settings, SUITES } from "./settings.ts";
+import { GROUPS, type Settings } from "./settings.ts";
 import type { GroupName, LogConfig, PacingConfig, StatusConfig, SuiteName } from "./types.ts";
 
 /** Of files with a key or a pass phrase, bytes. */
@@ -82,7 +82,7 @@ export function commonOf(values: CommonValues, reading: Reading<Settings>, conte
   };
 }
 
-/** Suites and groups of `table`, all where none is given. */
+/** Suites and groups of `table`. All groups where none is given; without suites their order is the machine's affair. */
 export function cryptoOf(
   reading: Reading<Settings>,
   table: "tunnel" | "server",
@@ -94,7 +94,7 @@ export function cryptoOf(
       reading.problem(`${table}.${key}`, "expected one name at least; leave the key out for all", []);
     }
   }
-  return { suites: suites ?? Object.freeze([...SUITES]), groups: groups ?? Object.freeze([...GROUPS]) };
+  return { suites, groups: groups ?? Object.freeze([...GROUPS]) };
 }
 
 /** The keys of a table that may give the key, with what the file or a flag said. */

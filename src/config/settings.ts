@@ -46,7 +46,9 @@ const KEYS = {
 };
 
 const CRYPTO = {
-  suites: setting(kind.choices(...SUITES), "cipher suites, the preferred first", { default: "all" }),
+  suites: setting(kind.choices(...SUITES), "cipher suites, the preferred first", {
+    default: "all, AES first where the CPU has instructions for it",
+  }),
   groups: setting(kind.choices(...GROUPS), "groups of the key exchange, the preferred first", {
     default: "all",
   }),

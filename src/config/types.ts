@@ -32,8 +32,9 @@ export interface LogConfig {
 interface CommonConfig {
   /** The file as it was named; undefined when all came from flags. */
   readonly file: string | undefined;
+  /** The preferred first; never empty. Undefined: all, by what the CPU does fast. */
+  readonly suites: readonly SuiteName[] | undefined;
   /** The preferred first; never empty. */
-  readonly suites: readonly SuiteName[];
   readonly groups: readonly GroupName[];
   readonly pacing: PacingConfig;
   readonly status: StatusConfig;

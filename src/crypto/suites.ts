@@ -26,6 +26,9 @@ export const AEAD_IV_LEN = 12;
 /** The highest sequence number of a DTLS 1.3 epoch: RFC 9147 §4.2.1 keeps to the 48 bits of older versions. */
 export const SEQUENCE_NUMBER_MAX = 2 ** 48 - 1;
 
+/** TLS_CHACHA20_POLY1305_SHA256. */
+export const CHACHA20_POLY1305 = 0x1303;
+
 const SUITES: readonly CipherSuite[] = Object.freeze(
   [
     {
@@ -47,7 +50,7 @@ const SUITES: readonly CipherSuite[] = Object.freeze(
       integrityLimit: 2 ** 36,
     },
     {
-      id: 0x1303,
+      id: CHACHA20_POLY1305,
       name: "TLS_CHACHA20_POLY1305_SHA256",
       hash: "sha256",
       hashLen: 32,

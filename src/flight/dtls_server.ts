@@ -22,6 +22,8 @@ export interface DtlsServerOptions extends TimerOptions {
   /** In order of preference. */
   readonly suites: readonly number[];
   readonly groups: readonly number[];
+  /** As in Policy. */
+  readonly yieldsToChaCha?: boolean;
   readonly plainHash?: Policy["plainHash"];
   readonly entropy: Entropy;
   readonly lookup: PskLookup;
@@ -111,9 +113,20 @@ export class DtlsServer extends DtlsEndpoint {
       findExtension(hello.extensions, EXTENSION.padding) !== undefined;
     this.packing = packingOf(isPadded ? datagramLen : 0);
     this.plaintextNumber = this.peerPlaintextNumber; // the HelloRetryRequest had the number of the first hello
-    const { suites, groups, plainHash, entropy, lookup, version0, newConnectionId } = this.#options;
+    const { suites, groups, yieldsToChaCha, plainHash, entropy, lookup, version0, newConnectionId } =
+      this.#options;
     this.machine = new ServerHandshake(
-      { protocol: "dtls", suites, groups, plainHash, entropy, lookup, version0, newConnectionId },
+      {
+        protocol: "dtls",
+        suites,
+        groups,
+        yieldsToChaCha,
+        plainHash,
+        entropy,
+        lookup,
+        version0,
+        newConnectionId,
+      },
       retry,
     );
     return true;

@@ -40,6 +40,8 @@ export interface HelloGateOptions {
   readonly entropy: Entropy;
   readonly suites: readonly number[];
   readonly groups: readonly number[];
+  /** As in Policy. */
+  readonly yieldsToChaCha?: boolean;
   /** Of the policy, as the DtlsServer's. */
   readonly plainHash?: Policy["plainHash"];
   /** Echoes legacy_session_id to a client with an empty identity, against RFC 9147 §5.3: version 0 peers want it. */
@@ -63,8 +65,8 @@ export class HelloGate {
 
   constructor(options: HelloGateOptions) {
     this.#options = options;
-    const { suites, groups, plainHash } = options;
-    this.#policy = { protocol: "dtls", suites, groups, plainHash };
+    const { suites, groups, yieldsToChaCha, plainHash } = options;
+    this.#policy = { protocol: "dtls", suites, groups, yieldsToChaCha, plainHash };
     this.#jar = new CookieJar(options.secret);
   }
 

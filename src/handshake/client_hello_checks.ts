@@ -1,7 +1,7 @@
 /** What a server demands of a ClientHello before it looks at a key, and what it chooses from it. Pure: the stateless
  * first answer and the state machine ask the same. */
 
-import { findSuite, type HashName } from "../crypto/suites.ts";
+import { CHACHA20_POLY1305, findSuite, type HashName } from "../crypto/suites.ts";
 import { ALERT } from "../wire/alert.ts";
 import { type ClientHello, parseClientHello, VERSION_1_3 } from "../wire/client_hello.ts";
 import {
@@ -63,7 +63,7 @@ export function checkClientHello(
   const hashes = new Set<HashName>(
     psks.identities.map(({ identity }) => hashOfIdentity(identity, policy.protocol, policy.plainHash)),
   );
-  const suite = policy.suites.find((id) =>
+  const suite = preferred(policy, hello).find((id) =>
     hello.suites.includes(id) && hashes.has(findSuite(id)!.hash) &&
     (fixed === undefined || id === fixed.suite)
   );
@@ -73,6 +73,13 @@ export function checkClientHello(
   );
   if (group === undefined) return noCommon("key exchange group");
   return { hello, suite, group, shares: exchange.shares, psks, connectionIds };
+}
+
+/** The server's suites, its first choice first. */
+function preferred(policy: Policy, hello: ClientHello): readonly number[] {
+  const first = hello.suites.find((id) => policy.suites.includes(id));
+  if (policy.yieldsToChaCha !== true || first !== CHACHA20_POLY1305) return policy.suites;
+  return [first, ...policy.suites.filter((id) => id !== first)];
 }
 
 /** The fields that every 1.3 hello has, and the version. */

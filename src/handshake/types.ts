@@ -60,6 +60,8 @@ export interface Policy {
   readonly groups: readonly number[];
   /** The hash that keys with plain identities were agreed for; SHA-256 unless given (RFC 8446 §4.2.11). */
   readonly plainHash?: HashName;
+  /** A server takes ChaCha20 before its own first choice where that is the client's: its CPU has no AES then. */
+  readonly yieldsToChaCha?: boolean;
 }
 
 /** Connection ids that both sides agreed on, RFC 9146 §3; an empty one: none in that direction. */

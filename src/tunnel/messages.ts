@@ -111,7 +111,11 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
 export interface ServerWorkerConfig extends WorkerConfigCommon {
   readonly role: "server";
   readonly cookieSecret: Uint8Array;
-  readonly cookiePolicy: { readonly suites: readonly number[]; readonly groups: readonly number[] };
+  readonly cookiePolicy: {
+    readonly suites: readonly number[];
+    readonly groups: readonly number[];
+    readonly yieldsToChaCha?: boolean;
+  };
   readonly clients: readonly ServerWorkerClient[];
   readonly innerAddresses: readonly string[];
   readonly mtu: number;

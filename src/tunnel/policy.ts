@@ -1,4 +1,5 @@
-/** Suites and groups as a configuration names them, as the handshake numbers them. */
+/** Suites and groups as a configuration names them, as the handshake numbers them; and the order of the suites where it
+ * names none. */
 
 import { assert } from "../base/mod.ts";
 import type { GroupName, SuiteName } from "../config/mod.ts";
@@ -6,13 +7,46 @@ import { GROUP } from "../crypto/key_exchange.ts";
 import { allSuites } from "../crypto/suites.ts";
 
 export interface PolicyNames {
-  readonly suites: readonly SuiteName[];
+  /** Undefined: all, the order by what the CPU does fast. */
+  readonly suites: readonly SuiteName[] | undefined;
   readonly groups: readonly GroupName[];
 }
 
+export interface PolicyNumbers {
+  readonly suites: number[];
+  readonly groups: number[];
+  /** As in Policy. */
+  readonly yieldsToChaCha: boolean;
+}
+
+const WITH_AES: readonly SuiteName[] = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+];
+/** Without instructions for AES, ChaCha20 is several times faster, and AES from tables tells its key to the caches. */
+const WITHOUT_AES: readonly SuiteName[] = [
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+];
+
 /** Numbers in the same order of preference. */
-export function policyOf({ suites, groups }: PolicyNames): { suites: number[]; groups: number[] } {
-  return { suites: suites.map(suiteIdOf), groups: groups.map((name) => GROUP[name]) };
+export function policyOf({ suites, groups }: PolicyNames, hasAes: boolean): PolicyNumbers {
+  return {
+    suites: (suites ?? (hasAes ? WITH_AES : WITHOUT_AES)).map(suiteIdOf),
+    groups: groups.map((name) => GROUP[name]),
+    yieldsToChaCha: suites === undefined,
+  };
+}
+
+/** Whether the CPU has instructions for AES and for GCM's multiplication, by the text of /proc/cpuinfo (flags of x86,
+ * features of ARM). Where that cannot be read they are taken to be there, as nearly everywhere. */
+export function hasAesInstructions(cpuInfo: string | undefined): boolean {
+  const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(cpuInfo ?? "")?.[1];
+  if (flags === undefined) return true;
+  const names = flags.trim().split(/\s+/);
+  return names.includes("aes") && (names.includes("pclmulqdq") || names.includes("pmull"));
 }
 
 function suiteIdOf(name: SuiteName): number {
