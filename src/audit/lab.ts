@@ -13,6 +13,7 @@ export type End = "client" | "server";
 const SINK_PORT = 8405;
 const READY_WAIT_MS = 20_000;
 const SETTLE_MS = 600;
+const STAMPS_NS = 300e6;
 /** Outer headers, record header, tag and content type, head of an inner packet: the rest is the inner packet's. */
 const OVERHEAD_LEN = 28 + 5 + 16 + 1 + 3;
 
@@ -42,6 +43,12 @@ export interface Round {
 export interface BlockTimes {
   readonly sessionMs: number;
   readonly guardMs: number;
+}
+
+/** The kernel stamps packets a moment after it was asked to; those before get the time at which they are read. */
+function withoutStart(seen: SeenFile): SeenFile {
+  const fromNs = Math.min(...seen.frames.slice(0, 2).map(({ timeNs }) => timeNs)) + STAMPS_NS;
+  return { ...seen, frames: seen.frames.filter(({ timeNs }) => timeNs >= fromNs) };
 }
 
 export class AuditLab {
@@ -96,7 +103,7 @@ export class AuditLab {
     const { code } = await observer.stop();
     if (code !== 0) throw new DemoError(`The observer ended with ${code}:\n${observer.tail()}`);
     await sleep(SETTLE_MS); // the traces go beyond what was seen
-    const seen = parseSeenFile(await Deno.readFile(path));
+    const seen = withoutStart(parseSeenFile(await Deno.readFile(path)));
     await Deno.remove(path);
     return {
       blocks,

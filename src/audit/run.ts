@@ -50,11 +50,13 @@ async function audit(site: Site, options: AuditOptions, log: Log, ports: AuditPo
   await removeLeftovers();
   await site.build();
   const startMs = Date.now();
+  const cpus = allowedCpus(ports);
+  if (cpus.length > 1) ports.threadSetup(0, cpus[cpus.length - 1]); // this process keeps off the client's pacer itself
   const tunnels: AuditTunnel[] = [];
   const jitters = options.jitter === "both" ? ["on", "off"] as const : [options.jitter];
   for (const jitter of jitters) {
     const minutes = options.minutes / jitters.length;
-    tunnels.push(await auditTunnel(site, { ...options, jitter, minutes }, log, ports));
+    tunnels.push(await auditTunnel(site, { ...options, jitter, minutes }, log, cpus));
   }
   const result: AuditResult = {
     version: options.version,
@@ -97,9 +99,9 @@ async function auditTunnel(
   site: Site,
   options: AuditOptions,
   log: Log,
-  ports: AuditPorts,
+  cpus: readonly number[],
 ): Promise<AuditTunnel> {
-  const plan = planOf(options, ports);
+  const plan = planOf(options, cpus);
   const jitter = jitterOf(plan);
   log.info("starting a tunnel", { jitter: jitterText(jitter), cpus: JSON.stringify(plan.judgedEnds) });
   const lab = await AuditLab.open(site, plan);
@@ -146,8 +148,7 @@ interface AuditPlan extends LabPlan {
 
 /** With four CPUs or more each pacer has one to itself; with fewer the client's alone, and all the rest shares what is
  * left. */
-function planOf(options: AuditOptions, ports: AuditPorts): AuditPlan {
-  const cpus = allowedCpus(ports);
+function planOf(options: AuditOptions, cpus: readonly number[]): AuditPlan {
   const common = { schedFifo: options.schedFifo, pollMode: options.pollMode };
   const tunnel = {
     intervalNs: options.intervalNs,
@@ -167,7 +168,6 @@ function planOf(options: AuditOptions, ports: AuditPorts): AuditPlan {
   const judged = cpus.length >= 4 ? cpus.slice(-2) : cpus.slice(-1);
   const others = cpus.filter((cpu) => !judged.includes(cpu));
   const quiet = others.join(",");
-  ports.threadSetup(0, judged[judged.length - 1]); // this process keeps off the client's pacer itself
   const client = end(judged[judged.length - 1]);
   return judged.length === 2
     ? { ...base, ends: { client, server: end(judged[0]) }, quiet, judgedEnds: ["client", "server"] }
