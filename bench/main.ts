@@ -21,6 +21,7 @@ const BENCHES: readonly Bench[] = [
   { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
   { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
   { name: "handshakes", script: "micro/handshake.ts", quick: ["2"], full: [] },
+  { name: "strangers", script: "micro/strangers.ts", quick: ["200"], full: [] },
   {
     name: "pacing",
     script: "pacing/main.ts",

@@ -80,7 +80,7 @@ function quantile(values: readonly number[], ratio: number): string {
 if (import.meta.main) {
   const count = Number(Deno.args[0] ?? 300);
   console.log(`handshakes over datagrams of ${DATAGRAM_LEN} B, ${count} for each group, ms: p50 p99`);
-  console.log("group              client           server      first hello");
+  console.log("group              client           server      first hello   server's core does a second");
   for (const [name, group] of Object.entries(GROUP)) {
     for (let i = 0; i < Math.min(WARM_UP, count); i++) handshake(group);
     const costs = Array.from({ length: count }, () => handshake(group));
@@ -88,6 +88,7 @@ if (import.meta.main) {
       const values = costs.map((cost) => cost[side]);
       return `${quantile(values, 0.5)}${quantile(values, 0.99)}`;
     });
-    console.log(`${name.padEnd(15)}${cells.join("  ")}`);
+    const totalMs = costs.reduce((sum, { server, firstHello }) => sum + server + firstHello, 0);
+    console.log(`${name.padEnd(15)}${cells.join("  ")}${(1e3 * count / totalMs).toFixed(0).padStart(10)}`);
   }
 }
