@@ -15,8 +15,13 @@ import { EpochKeys } from "../record/handshake_records.ts";
 import { installKey } from "../record/install_key.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitAck, parseAck } from "../wire/dtls_ack.ts";
-import { HANDSHAKE_HEADER_LEN, HANDSHAKE_TYPE, parseHandshakeHeader } from "../wire/handshake_header.ts";
-import { emitHandshakeMessage } from "../wire/handshake_header.ts";
+import {
+  emitHandshakeMessage,
+  HANDSHAKE_HEADER_LEN,
+  HANDSHAKE_TYPE,
+  type HandshakeHeader,
+  parseHandshakeHeader,
+} from "../wire/handshake_header.ts";
 import { emitKeyUpdate, parseKeyUpdate } from "../wire/key_update.ts";
 import { ReceiveEpoch } from "./receive_epoch.ts";
 
@@ -262,27 +267,31 @@ export class Session {
     else this.#controlsDropped++;
   }
 
+  /** RFC 9147 §5.5: a record holds one or more messages; here only whole ones, since none that is used is long. */
   #handshake(bytes: Uint8Array, epoch: number, sequenceNumber: number, nowNs: number): ControlEvent {
-    const header = parseHandshakeHeader(bytes);
-    if (header === undefined || header.fragmentOffset !== 0 || header.fragmentLen !== header.len) {
-      return "malformed";
+    for (let off = 0; off < bytes.length;) {
+      const header = parseHandshakeHeader(bytes, off);
+      if (header === undefined || header.fragmentLen !== header.len) return "malformed";
+      const bodyOff = off + HANDSHAKE_HEADER_LEN;
+      off = bodyOff + header.len;
+      if (!this.#message(header, bytes.subarray(bodyOff, off), epoch, nowNs)) return "malformed";
     }
-    if (header.type === HANDSHAKE_TYPE.finished) return "none";
-    const body = bytes.subarray(HANDSHAKE_HEADER_LEN);
-    if (body.length !== header.len) return "malformed";
-    const update = header.type === HANDSHAKE_TYPE.keyUpdate ? parseKeyUpdate(body) : undefined;
-    if (update === undefined && header.type !== HANDSHAKE_TYPE.newSessionTicket) return "malformed";
-    const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
-    if (header.messageSeq === this.#receiveMessageSeq && epoch === newest.epoch) {
-      this.#receiveMessageSeq++;
-      // A ticket of a foreign server's is of no use here, but what follows it counts on: RFC 9147 §7.1.
-      if (update !== undefined) this.#follow(update.requested, nowNs);
-    } else if (header.messageSeq >= this.#receiveMessageSeq) {
-      return "malformed";
-    }
-    // RFC 9147 §7: a repeated message is acknowledged again.
+    // RFC 9147 §7: of a record with repeated messages, too.
     this.#push(CONTENT_TYPE.ack, emitAck([{ epoch, sequenceNumber }]));
     return "none";
+  }
+
+  /** Takes a message if it is the next one; false: it is neither that nor an earlier one. */
+  #message({ type, messageSeq }: HandshakeHeader, body: Uint8Array, epoch: number, nowNs: number): boolean {
+    if (messageSeq < this.#receiveMessageSeq) return true;
+    const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
+    if (messageSeq > this.#receiveMessageSeq || epoch !== newest.epoch) return false;
+    const update = type === HANDSHAKE_TYPE.keyUpdate ? parseKeyUpdate(body) : undefined;
+    // A ticket of a foreign server's is of no use here, but what follows it counts on: RFC 9147 §7.1.
+    if (update === undefined && type !== HANDSHAKE_TYPE.newSessionTicket) return false;
+    this.#receiveMessageSeq++;
+    if (update !== undefined) this.#follow(update.requested, nowNs);
+    return true;
   }
 
   #follow(requested: boolean, nowNs: number): void {

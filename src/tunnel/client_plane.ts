@@ -127,7 +127,14 @@ export class ClientPlane extends DataPlane {
 
   protected otherDatagram(rx: number, peer: Peer | undefined): void {
     if (peer === undefined) this.counters.add("datagrams_unknown_sender");
-    else this.tellHandshake(rx, false);
+    else if (this.#isHandshaking) this.tellHandshake(rx, false);
+    else if (!this.isRecord(rx)) this.counters.add("datagrams_unexpected");
+  }
+
+  /** Whether main waits for anything: a session under way, or one that is lost. Records of epoch 6 and 10 look like those
+   * of epoch 2, and are data. */
+  get #isHandshaking(): boolean {
+    return this.#peer.current === undefined || this.#peer.pending !== undefined || this.#reported;
   }
 
   protected authenticated(peer: Peer): void {

@@ -7,6 +7,7 @@ export const COUNTER_NAMES = [
   "datagrams_in",
   "datagrams_truncated",
   "datagrams_unknown_sender",
+  "datagrams_unexpected",
   "datagrams_malformed",
   "datagrams_handshake",
   "handshake_dropped_busy",

@@ -15,6 +15,7 @@ import type {
 import { ADDR, IO, KEY_MATERIAL, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { isUnifiedHeader } from "../wire/dtls_unified_header.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import type { ReceiveEpoch } from "../session/receive_epoch.ts";
 import { FIRST_EPOCH, type Session } from "../session/session.ts";
@@ -146,7 +147,7 @@ export abstract class DataPlane {
 
   #datagrams(count: number): void {
     if (count === 0) return;
-    const { i32, u32, u8 } = this.memory;
+    const { i32, u32 } = this.memory;
     const descs = u32[(this.#io + IO.rxDescs) >> 2];
     this.counters.add("datagrams_in", count);
     this.#inbound.beginTurn();
@@ -163,8 +164,7 @@ export abstract class DataPlane {
       const isById = (flags & RX_FLAG.byId) !== 0;
       const sender = i32[(rx + RX.peer) >> 2];
       const peer = this.peerOf(isById ? sender >> 1 : sender);
-      // RFC 9147 §4.1: the first byte tells a record of an epoch > 0 (001xxxxx) from the plaintext ones.
-      if (peer !== undefined && end > off && (u8[off] & 0xe0) === 0x20) {
+      if (peer !== undefined && this.isRecord(rx)) {
         this.#records(peer, isById ? sender & 1 : -1, rx, off, end);
       } else this.#others[others++] = rx;
     }
@@ -192,9 +192,7 @@ export abstract class DataPlane {
         this.#flush();
       }
       const len = this.#inbound.add(peer, at, end, side, off);
-      if (len < 0) this.counters.add("datagrams_malformed");
-      else if (len === 0) this.counters.add("records_no_epoch");
-      if (len <= 0) return;
+      if (len < 0) return this.counters.add("datagrams_malformed");
       at += len;
     }
   }
@@ -330,6 +328,12 @@ export abstract class DataPlane {
       local: this.address(rx + RX.to),
       datagram: u8.slice(off, off + u32[(rx + RX.len) >> 2]),
     });
+  }
+
+  /** RFC 9147 §4.1: the first byte tells a record of an epoch > 0 (001xxxxx) from the plaintext ones. */
+  protected isRecord(rx: number): boolean {
+    const { u8, u32 } = this.memory;
+    return u32[(rx + RX.len) >> 2] > 0 && isUnifiedHeader(u8[u32[(rx + RX.off) >> 2]]);
   }
 
   protected address(off: number): PlainAddress | undefined {

@@ -79,8 +79,8 @@ export class Inbound {
   }
 
   /** Takes the record at off..end of `peer`'s datagram, whose first record stands at `first`. `side`: the session that
-   * the connection id there names, -1 if it has none. Returns the record's length, 0 if no record of an epoch >= 3 that
-   * could be read stands there (the caller decides what else it may be), or -1 if it is malformed. */
+   * the connection id there names, -1 if it has none. Returns the record's length, -1 if it is malformed. One of an
+   * epoch without keys is counted and passed over, like one that does not open: RFC 9147 §6.1. */
   add(peer: InboundPeer, off: number, end: number, side = -1, first = off): number {
     const header = this.#header;
     const { u8, u32, i32 } = this.#memory;
@@ -90,8 +90,11 @@ export class Inbound {
     const session = side < 0
       ? this.#sessionFor(peer, header.epochBits)
       : this.#sessionAt(peer, side, header.epochBits);
-    if (session === undefined) return 0;
     const recordLen = header.headerLen + header.bodyLen;
+    if (session === undefined) {
+      this.#counters.add("records_no_epoch");
+      return recordLen;
+    }
     if (header.bodyLen <= AEAD_TAG_LEN || recordLen > PLAINTEXT_STRIDE) return -1;
     const epoch = session.receiveEpochFor(header.epochBits)!;
     assert(!this.full, "the caller runs the batch when it is full");

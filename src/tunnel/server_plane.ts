@@ -142,14 +142,16 @@ export class ServerPlane extends DataPlane {
     const end = off + u32[(rx + RX.len) >> 2];
     const part = peekHello(u8, off, end);
     if (part === HELLO_PART.first || part === HELLO_PART.second) this.#hello(rx, off, end, part);
-    else if (!this.#isHandshaking(rx)) this.#unknown(part, peer);
+    else if (!this.#isHandshaking(rx)) this.#unknown(rx, part, peer);
     else if (part === HELLO_PART.continuation || (end > off && mayBeHandshake(u8[off]))) this.#more(rx);
-    else this.#unknown(part, peer);
+    else this.#unknown(rx, part, peer);
   }
 
-  #unknown(part: number, peer: Peer | undefined): void {
+  /** Counts what is dropped; a record of a client with a session is counted where it is opened. */
+  #unknown(rx: number, part: number, peer: Peer | undefined): void {
     if (part === HELLO_PART.continuation) this.counters.add("hello_dropped");
     else if (peer === undefined) this.counters.add("datagrams_unknown_sender");
+    else if (!this.isRecord(rx)) this.counters.add("datagrams_unexpected");
   }
 
   #hello(rx: number, off: number, end: number, part: number): void {

@@ -121,7 +121,8 @@ function balanced({ counters }: SimClient | SimServer): void {
   const sum = (...names: CounterName[]) => names.reduce((total, name) => total + counters.get(name), 0);
   assert.equal(counters.get("records_in"), sum("records_opened", "records_failed", "records_replayed"));
   const least = sum(
-    ...["datagrams_unknown_sender", "datagrams_handshake", "handshake_limited"] as const,
+    ...["datagrams_unknown_sender", "datagrams_unexpected"] as const,
+    ...["datagrams_handshake", "handshake_limited"] as const,
     ...["hello_dropped", "hello_replied", "hello_limited"] as const,
   );
   assert.ok(
@@ -154,7 +155,7 @@ Deno.test("an attacker without keys changes nothing of what leaves, arrives or i
       "records_no_epoch",
       "datagrams_malformed",
     ]],
-    [attacked.world.client, ["datagrams_unknown_sender"]],
+    [attacked.world.client, ["datagrams_unknown_sender", "datagrams_unexpected"]],
   ];
   for (const [end, names] of seen) {
     for (const name of names) assert.ok(end.counters.get(name) > 50, `${name}: ${end.counters.get(name)}`);

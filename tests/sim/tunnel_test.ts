@@ -48,6 +48,22 @@ for (const suite of [0x1301, 0x1302, 0x1303]) {
   });
 }
 
+Deno.test("records of epoch 6 and 10, which look like epoch 2's, are no handshake's", () => {
+  const world = new World({ seed: 13, rekeyRecords: 200 });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.run(SECOND);
+  const handedOn = () =>
+    [world.client, world.server].map(({ counters }) => counters.get("datagrams_handshake"));
+  const before = handedOn();
+  const heads: string[] = [];
+  for (let round = 0; round < 25; round++) {
+    assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
+    heads.push(...world.network.traceOf("server").slice(-1).map(({ head }) => head.slice(0, 2)));
+  }
+  assert.ok(heads.join("").match(/2e.*2f.*2c.*2d.*2e/), heads.join(" "));
+  assert.deepEqual(handedOn(), before);
+});
+
 for (const lossRatio of [0.05, 0.2, 0.4]) {
   Deno.test(`a tunnel comes up and carries data at ${lossRatio * 100} % loss with disorder, copies and damage`, () => {
     for (let seed = 1; seed <= 5; seed++) {

@@ -1,6 +1,7 @@
 /* Two sessions that are each other's peer; records are sealed and opened by the plain protection. */
 
 import assert from "node:assert/strict";
+import { concat } from "../../../src/base/mod.ts";
 import { suiteById } from "../../../src/crypto/suites.ts";
 import { RECORD } from "../../../src/ports/mod.ts";
 import { HeapMemory } from "../../../src/record/heap_memory.ts";
@@ -12,6 +13,7 @@ import { emitAlert } from "../../../src/wire/alert.ts";
 import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
 import { emitAck, parseAck } from "../../../src/wire/dtls_ack.ts";
 import {
+  emitHandshakeFragment,
   emitHandshakeMessage,
   HANDSHAKE_TYPE,
   parseHandshakeHeader,
@@ -223,7 +225,14 @@ Deno.test("Session.control() neither takes nor acknowledges what is no KeyUpdate
     ["empty", emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, 2, new Uint8Array(0)), 3],
     ["too long", emitHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, 2, new Uint8Array(2)), 3],
     ["cut", keyUpdate(2).subarray(0, 12), 3],
-    ["with bytes behind it", Uint8Array.of(...keyUpdate(2), 0), 3],
+    ["with bytes behind it", Uint8Array.of(...ticket(2), 0), 3],
+    [
+      "a part of a ticket",
+      emitHandshakeFragment(HANDSHAKE_TYPE.newSessionTicket, 2, new Uint8Array(20), 0, 9),
+      3,
+    ],
+    ["a Finished", emitHandshakeMessage(HANDSHAKE_TYPE.finished, 2, new Uint8Array(32)), 3],
+    ["unknown", emitHandshakeMessage(99, 2, new Uint8Array(3)), 3],
     ["a ticket ahead", ticket(3), 3],
     ["connection ids", emitHandshakeMessage(HANDSHAKE_TYPE.newConnectionId, 2, new Uint8Array(3)), 3],
   ];
@@ -243,6 +252,54 @@ Deno.test("Session.control() acknowledges a ticket, repeated ones too, and takes
     assert.deepEqual(controls(b).map((ack) => parseAck(ack.bytes)), [[{ epoch: 3, sequenceNumber: number }]]);
     assert.equal(b.receiveEpochs.length, number < 2 ? 1 : 2);
   });
+});
+
+Deno.test("Session.control() takes several messages in one record, and acknowledges it once", () => {
+  const { b } = world();
+  assert.equal(
+    b.control(CONTENT_TYPE.handshake, concat(ticket(2), ticket(3), keyUpdate(4)), 3, 7, 0),
+    "none",
+  );
+  assert.deepEqual(controls(b).map((ack) => parseAck(ack.bytes)), [[{ epoch: 3, sequenceNumber: 7 }]]);
+  assert.equal(b.receiveEpochs.length, 2);
+  // What is wrong behind a good one leaves the record unacknowledged, so that its sender repeats it.
+  assert.equal(b.control(CONTENT_TYPE.handshake, concat(ticket(5), ticket(7)), 4, 0, 0), "malformed");
+  assert.equal(b.hasControl, false);
+  assert.equal(b.control(CONTENT_TYPE.handshake, concat(ticket(5), keyUpdate(6)), 4, 1, 0), "none");
+  assert.deepEqual(b.receiveEpochs.map(({ epoch }) => epoch), [4, 5]);
+});
+
+Deno.test("Session.control() takes no new message of an older epoch, and acknowledges a repeated one", () => {
+  const { b } = world();
+  b.control(CONTENT_TYPE.handshake, keyUpdate(2), 3, 0, 0);
+  controls(b);
+  assert.equal(b.control(CONTENT_TYPE.handshake, keyUpdate(3), 3, 1, 0), "malformed");
+  assert.equal(b.hasControl, false);
+  assert.equal(b.control(CONTENT_TYPE.handshake, keyUpdate(2), 3, 2, 0), "none");
+  assert.equal(controls(b).length, 1);
+  assert.deepEqual(b.receiveEpochs.map(({ epoch }) => epoch), [3, 4]);
+});
+
+Deno.test("two Sessions that change keys at the same time follow each other, whatever order things come in", () => {
+  const all = world();
+  const { a, b } = all;
+  const keys = { a: a.newSendKey(), b: b.newSendKey() };
+  for (let epoch = 4; epoch < 12; epoch++) {
+    a.maintain(REKEY_RECORDS);
+    b.maintain(REKEY_RECORDS);
+    const [fromA, fromB] = [controls(a), controls(b)];
+    const take = (to: Session, from: Session, contents: readonly ControlContent[], number: number) =>
+      contents.map(({ contentType, bytes }) => to.control(contentType, bytes, from.sendEpoch, number, 0));
+    take(b, a, fromA, REKEY_RECORDS);
+    take(a, b, fromB, REKEY_RECORDS);
+    take(b, a, fromA, REKEY_RECORDS + 1); // the KeyUpdates once more, in new records
+    take(a, b, controls(b), REKEY_RECORDS + 2); // ACKs
+    take(b, a, controls(a), REKEY_RECORDS + 2);
+    [keys.a, keys.b] = [a.nextSendEpoch(), b.nextSendEpoch()];
+    assert.deepEqual([a.sendEpoch, b.sendEpoch], [epoch, epoch]);
+    assert.ok(fits(all, keys.a, b.receiveEpochFor(epoch & 3)!.key));
+    assert.ok(fits(all, keys.b, a.receiveEpochFor(epoch & 3)!.key));
+  }
 });
 
 Deno.test("Session.maintain() posts no KeyUpdate when message_seq is used up", () => {

@@ -3,6 +3,13 @@
 import assert from "node:assert/strict";
 import { concat } from "../../../src/base/mod.ts";
 import { suiteById } from "../../../src/crypto/suites.ts";
+import { plainAead } from "../../../src/crypto/aead.ts";
+import { trafficKeys } from "../../../src/crypto/traffic_keys.ts";
+import {
+  emitUnifiedHeader,
+  UNIFIED_HEADER_LEN_MAX,
+  UnifiedHeader,
+} from "../../../src/wire/dtls_unified_header.ts";
 import { EpochKeys } from "../../../src/record/handshake_records.ts";
 import { HeapMemory } from "../../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../../src/record/plain_protection.ts";
@@ -156,11 +163,65 @@ Deno.test("Inbound.add() takes a record for the session that its connection id n
   assert.equal(world.peer.pending.receiveEpochFor(3)!.failedOpens, 0);
 });
 
+Deno.test("Inbound.add() passes over a record of an epoch without keys and takes what follows", () => {
+  const world = new World();
+  world.peer.current = world.session(SECRET);
+  const records = [2, 3, 5, 3].map((epoch, number) => {
+    const keys = new EpochKeys(SUITE, SECRET, epoch);
+    for (let i = 0; i < number; i++) keys.seal(23, bytes(""));
+    return keys.seal(23, bytes(`${number}`));
+  });
+  assert.deepEqual(world.add(-1, ...records), records.map(({ length }) => length));
+  assert.deepEqual(world.taken.map(({ text }) => text), ["1", "3"]);
+  assert.equal(world.counters.get("records_no_epoch"), 2);
+});
+
+/** A record with each legal form of header, RFC 9147 §4: 8 or 16 bits of number, a length or none, an id or none. */
+function sealAs(number: number, sequenceLen: 1 | 2, hasLength: boolean, id: Uint8Array): Uint8Array {
+  const aead = plainAead(SUITE, trafficKeys(SUITE, "dtls", SECRET));
+  const inner = concat(bytes(`${number}`), Uint8Array.of(23));
+  const fields = new UnifiedHeader();
+  Object.assign(fields, { epochBits: 3, sequenceLen, sequenceBits: number % 256 ** sequenceLen, hasLength });
+  fields.bodyLen = inner.length + 16;
+  const header = new Uint8Array(UNIFIED_HEADER_LEN_MAX);
+  const aad = header.slice(0, emitUnifiedHeader(fields, id, header));
+  const sealed = aead.seal(number, aad, inner);
+  const record = concat(aad, sealed);
+  const mask = aead.mask(sealed.subarray(0, 16));
+  for (let i = 0; i < sequenceLen; i++) record[1 + id.length + i] ^= mask[i];
+  return record;
+}
+
+for (const id of [new Uint8Array(0), ID]) {
+  Deno.test(`Inbound.add() takes every legal form of header, connection id of ${id.length} bytes`, () => {
+    const world = new World();
+    world.peer.current = world.session(SECRET, id.length > 0 ? 0 : undefined);
+    let number = 70_000;
+    for (const sequenceLen of [1, 2] as const) {
+      for (const hasLength of [false, true]) {
+        // Far ahead by 16 bits, so that 8 bits are enough for the rest.
+        if (number === 70_000) world.peer.current.receiveEpochFor(3)!.accept(number - 1, 0);
+        world.add(
+          id.length > 0 ? 0 : -1,
+          sealAs(number++, sequenceLen, true, id),
+          sealAs(number++, sequenceLen, hasLength, id),
+        );
+      }
+    }
+    assert.deepEqual(
+      world.taken.map(({ text }) => Number(text)),
+      Array.from({ length: 8 }, (_, i) => 70_000 + i),
+    );
+  });
+}
+
 Deno.test("Inbound.add() takes no record without a connection id where ids are agreed on", () => {
   const world = new World();
   world.peer.current = world.session(SECRET, 0);
   const plain = new EpochKeys(SUITE, SECRET, 3);
-  assert.deepEqual(world.add(-1, plain.seal(23, bytes("from a known address"))), [0]);
+  const record = plain.seal(23, bytes("from a known address"));
+  assert.deepEqual(world.add(-1, record), [record.length]);
+  assert.equal(world.counters.get("records_no_epoch"), 1);
   const withId = new EpochKeys(SUITE, SECRET, 3, ID);
   assert.deepEqual(world.add(-1, withId.seal(23, bytes("of an unknown id"))), [-1]);
   assert.deepEqual(world.taken, []);
