@@ -19,6 +19,7 @@ const BENCHES: readonly Bench[] = [
     full: ["--json", `${RESULTS}/protection.json`],
   },
   { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
+  { name: "mux", script: "micro/mux.ts", quick: ["1000", "1", "100"], full: [] },
   { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
   { name: "handshakes", script: "micro/handshake.ts", quick: ["2"], full: [] },
   { name: "strangers", script: "micro/strangers.ts", quick: ["200"], full: [] },
@@ -38,7 +39,13 @@ const BENCHES: readonly Bench[] = [
 
 async function run(bench: Bench, quick: boolean): Promise<boolean> {
   console.log(`\n=== ${bench.name}`);
-  const args = ["run", "-A", `${FOLDER}${bench.script}`, ...(quick ? bench.quick : bench.full)];
+  const args = [
+    "run",
+    "-A",
+    "--v8-flags=--expose-gc",
+    `${FOLDER}${bench.script}`,
+    ...(quick ? bench.quick : bench.full),
+  ];
   const { success } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn().status;
   if (!success) console.log(`${bench.script} failed`);
   return success;

@@ -7,12 +7,14 @@ import { HANDSHAKE_TARGETS } from "./handshake.ts";
 import { INNER_TARGETS } from "./inner.ts";
 import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
+import { STREAM_TARGETS } from "./streams.ts";
 
 export const TARGETS: readonly FuzzTarget[] = [
   ...RECORD_TARGETS,
   ...HANDSHAKE_TARGETS,
   ...EXTENSION_TARGETS,
   ...INNER_TARGETS,
+  ...STREAM_TARGETS,
   ...FILE_TARGETS,
   ...PROXY_TARGETS,
 ];
