@@ -9,6 +9,7 @@ import { addClient } from "./commands/client.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addKeygen } from "./commands/keygen.ts";
+import { addReport } from "./commands/report.ts";
 import { addServer } from "./commands/server.ts";
 import { addStatus } from "./commands/status.ts";
 import { addTun } from "./commands/tun.ts";
@@ -80,6 +81,7 @@ function commands(output: Output, exit: (code: number) => void): Command {
   addKeygen(program, output.out);
   addTun(program);
   addStatus(program, output.out);
+  addReport(program, output.out);
   program.command("version").summary("print the version").description("Prints the version.")
     .action(() => output.out(`${VERSION}\n`));
   return program;

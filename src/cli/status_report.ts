@@ -1,7 +1,7 @@
 /** The status document: what `i405 status` shows, and others read from the status socket. */
 
 import type { Shim } from "../../ffi/mod.ts";
-import { histogramQuantile } from "../../ffi/mod.ts";
+import { histogramBucketNs, histogramQuantile } from "../../ffi/mod.ts";
 import type { StatusConfig } from "../config/mod.ts";
 import { HIST_BUCKETS, RING, TRACE } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
@@ -64,6 +64,8 @@ function deviationOf(shim: Shim, ring: number) {
     min_ns: at(RING.devMinNs),
     mean_ns: mean,
     sd_ns: sent === 0 ? 0 : Math.sqrt(Math.max(0, at(RING.devSum2) / sent - mean * mean)),
+    /** [from ns, count] of each bucket of the absolute deviation that holds something. */
+    histogram: [...hist].flatMap((count, bucket) => count === 0 ? [] : [[histogramBucketNs(bucket), count]]),
   };
 }
 

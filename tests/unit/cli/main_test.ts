@@ -16,7 +16,18 @@ import { StatusServer } from "../../../src/status/status_server.ts";
 import { cli, inFolder } from "./run.ts";
 
 const VERSION = JSON.parse(Deno.readTextFileSync(new URL("../../../deno.json", import.meta.url))).version;
-const COMMANDS = ["client", "server", "demo", "keygen", "tun", "status", "version"];
+const COMMANDS = [
+  "client",
+  "server",
+  "demo",
+  "keygen",
+  "tun",
+  "status",
+  "version",
+  "audit",
+  "doctor",
+  "report",
+];
 
 Deno.test("main() helps with every command, with examples", async () => {
   const { code, out } = await cli("--help");
