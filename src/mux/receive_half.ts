@@ -5,8 +5,10 @@ import { type Allowance, FIRST_LEN } from "./allowance.ts";
 import { type BufferPool, ByteRing } from "./byte_ring.ts";
 import { Ranges } from "./ranges.ts";
 
-/** Ranges with gaps before them that one stream may keep. */
-const RANGES_MAX = 1024;
+// Chosen here.
+/** Ranges with gaps before them that one stream may keep: so many, or one for each so many bytes of its window. */
+const RANGES_MIN = 64;
+const LEN_PER_RANGE = 32;
 
 /** What came of a piece: taken · beyond the limit · against what was said about the end · not kept for now: the
  * sender has to send it again. */
@@ -121,7 +123,7 @@ export class ReceiveHalf {
     const start = offset + known;
     const end = offset + len;
     const early = this.#early ??= new Ranges();
-    if (early.count >= RANGES_MAX) return false;
+    if (early.count >= Math.max(RANGES_MIN, this.#window / LEN_PER_RANGE)) return false;
     const kept = early.empty ? this.#next : early.bounds[early.bounds.length - 1];
     this.#ring.reserve(this.#next, kept, end);
     this.#ring.write(start, bytes, off + known, len - known);

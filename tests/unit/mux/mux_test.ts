@@ -338,6 +338,18 @@ Deno.test("a peer that opens without end is refused without end, and holds no me
   ok(snapshot.counters.notNow > 0, "an open whose refusal cannot be kept is not acknowledged");
 });
 
+Deno.test("a peer that sends every second byte is not acknowledged for long, and loses nothing when it fills the gaps", () => {
+  const bench = new Bench(false, { streamsMax: 10, sharedLen: 0 });
+  bench.peer(open(1));
+  bench.mux.accept(1, TARGET);
+  for (let offset = 1; offset < SEND_CREDIT; offset += 2) bench.peer(data(1, offset, [offset]));
+  equal(bench.counters.notNow, SEND_CREDIT / 2 - 128);
+  ok(bench.mux.snapshot().bufferLen <= SEND_CREDIT);
+  bench.local.take();
+  bench.peer(data(1, 0, [...BYTES.subarray(0, 256)]));
+  equal(bench.peer(data(1, 256, [0, 1])), ["data 1 0,1"]);
+});
+
 Deno.test("a local side that opens too many, or to nowhere, is told", () => {
   const bench = new Bench(true, { streamsMax: 1, sharedLen: 0 });
   bench.mux.open(1, "stream", TARGET);
