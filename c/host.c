@@ -103,7 +103,7 @@ static const int32_t layout[] = {
   FIELD(i405_ring, keyless), FIELD(i405_ring, slot_next), FIELD(i405_ring, slot_next_ns), FIELD(i405_ring, seq_next),
   FIELD(i405_ring, dev_sum_ns), FIELD(i405_ring, dev_sum2), FIELD(i405_ring, dev_max_ns),
   FIELD(i405_ring, dev_min_ns), FIELD(i405_ring, times_end), FIELD(i405_ring, socket_full),
-  FIELD(i405_ring, short_writes), FIELD(i405_ring, update), FIELD(i405_ring, broken), FIELD(i405_ring, hist),
+  FIELD(i405_ring, short_writes), FIELD(i405_ring, aside), FIELD(i405_ring, update), FIELD(i405_ring, broken), FIELD(i405_ring, hist),
 
   sizeof(struct i405_trace), FIELD(i405_trace, slot), FIELD(i405_trace, planned_ns), FIELD(i405_trace, actual_ns),
   FIELD(i405_trace, data_records), FIELD(i405_trace, flags),

@@ -320,11 +320,12 @@ struct i405_ring {
   double times_end;        /* slots with written times: i405_ring_times adds to it */
   double socket_full;      /* slots of a stream ring not sent: the kernel had not sent all before, or had no room */
   double short_writes;     /* records that the kernel did not take whole: their rest went before anything else */
+  double aside;            /* slots that went aside */
   uint32_t update;         /* stream ring: plaintext_len bytes, the KeyUpdate, written by TypeScript before the start */
   uint32_t broken;         /* stream ring: links that a send has found broken */
   uint32_t hist[I405_HIST_BUCKETS]; /* of |deviation|, log-linear: i405_hist_bucket */
 };
-_Static_assert(sizeof(struct i405_ring) == 48 + 19 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_ring) == 48 + 20 * 8 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
 
 /* Bucket b < 8 counts deviations of b ns; from there 8 buckets an octave: bucket 8 + 8 * (e - 3) + m counts
  * 2^(e-3) * (8 + m) ns and up. The last, 255, also counts everything beyond it (from 16 s). */
@@ -371,6 +372,17 @@ I405_EXPORT int32_t i405_ring_link(uint32_t ring, int32_t fd, int32_t key, uint3
 /* The record with this number (or the next, if it is gone by) carries the `update` plaintext, no buffer, and is the last
  * under its key: then `key`, numbers from 0. RFC 8446 section 4.6.3. -EBUSY while a link or an update waits. */
 I405_EXPORT int32_t i405_ring_update(uint32_t ring, int32_t key, double number);
+/* From slot >= first_slot on: records go to `to` from the socket fd, with the header at `hdr` (as for i405_ring_keys),
+ * under the same key with the numbers that follow. Pending like a key: -EBUSY, and `switches` counts it. Of a started
+ * ring of datagrams. */
+I405_EXPORT int32_t i405_ring_move(uint32_t ring, int32_t fd, uint32_t to, uint32_t hdr, double first_slot);
+/* From the next slot to be frozen on, a slot goes aside if burst * datagram_len bytes of credit are there, which it uses
+ * up: to `to` from fd and `from`, its first record carrying the plaintext at `plain` (plaintext_len bytes, copied now),
+ * the others chaff; it takes no buffer. All other slots are as ever: there is never one more. The credit of a new aside
+ * is 0; `to` 0 ends it. Never waits. Of a ring of datagrams. */
+I405_EXPORT int32_t i405_ring_aside(uint32_t ring, int32_t fd, uint32_t to, uint32_t from, uint32_t plain);
+/* Gives the newest aside so many bytes more. */
+I405_EXPORT int32_t i405_ring_credit(uint32_t ring, uint32_t bytes);
 /* Hands the ring to the pacer: -EINVAL without a slot time, -ESRCH without a pacer. Waits at most 10 ms or so. */
 I405_EXPORT int32_t i405_ring_start(uint32_t ring);
 /* Takes it out of the pacer; returns when the pacer no longer touches it (bounded wait), then frees it. */

@@ -71,8 +71,8 @@ struct block {
   uint32_t len;
 };
 struct blocks {
-  uint32_t plain, sealed, history;
-  struct block list[8];
+  uint32_t plain, sealed, history, aside;
+  struct block list[9];
   uint32_t count;
 };
 
@@ -88,6 +88,7 @@ static void list_blocks(struct ring *ring, struct blocks *blocks) {
     {&blocks->plain, ring->plaintext_len},
     {&blocks->sealed, config->burst * config->datagram_len},
     {&blocks->history, ring->history_count * (uint32_t)sizeof(double)},
+    {&blocks->aside, config->stream ? 0 : 2 * ring->plaintext_len},
   };
   blocks->count = sizeof list / sizeof list[0];
   memcpy(blocks->list, list, sizeof list);
@@ -98,6 +99,7 @@ static void free_blocks(struct ring *ring) {
     .plain = ring->plain == NULL ? 0 : (uint32_t)(ring->plain - shim_arena.base),
     .sealed = ring->sealed == NULL ? 0 : (uint32_t)(ring->sealed - shim_arena.base),
     .history = ring->history == NULL ? 0 : (uint32_t)((uint8_t *)ring->history - shim_arena.base),
+    .aside = ring->aside_plain == NULL ? 0 : (uint32_t)(ring->aside_plain - shim_arena.base),
   };
   list_blocks(ring, &blocks);
   /* Offsets that TypeScript could have written over are taken from the ring's own pointers. */
@@ -131,6 +133,8 @@ static bool alloc_blocks(struct ring *ring) {
   ring->plain = pointer_or_null(blocks.plain);
   ring->sealed = pointer_or_null(blocks.sealed);
   ring->history = pointer_or_null(blocks.history);
+  ring->aside_plain = pointer_or_null(blocks.aside);
+  ring->instead = ring->chaff;
   return all;
 }
 
@@ -174,6 +178,8 @@ int32_t i405_ring_new(uint32_t config_off) {
   result = -EINVAL;
   ring->link.fd = -1;
   if (config.stream == 0 && !dest_make(&ring->dest, config.fd, &config.to, &config.from)) goto cleanup;
+  ring->aside.dest.fd = ring->aside_next.dest.fd = ring->keys.dest.fd = ring->keys_next.dest.fd = -1;
+  atomic_init(&ring->aside_fd, -1);
   atomic_init(&ring->fd_now, config.fd);
   result = -ENOMEM;
   if (ring->shared == NULL || !alloc_blocks(ring)) goto cleanup;
@@ -230,6 +236,7 @@ int32_t i405_ring_keys(uint32_t off, int32_t key, uint32_t hdr, double first_slo
   bool initial = !ring->started && ring->keys.key == NULL;
   struct keyset *set = initial ? &ring->keys : &ring->keys_next;
   set->key = held;
+  set->dest.fd = -1;
   set->first_slot = first_slot;
   set->first_seq = first_seq;
   set->first_count = first_count;
@@ -259,6 +266,58 @@ int32_t i405_ring_dest(uint32_t off, int32_t fd, uint32_t to, uint32_t from) {
   }
   ring_unlock();
   return result;
+}
+
+int32_t i405_ring_move(uint32_t off, int32_t fd, uint32_t to, uint32_t hdr, double first_slot) {
+  int result = shim_check(to, sizeof(struct i405_addr), 4);
+  struct keyset set = {.first_slot = first_slot};
+  if (result == 0 && (!isfinite(first_slot) || !dest_make(&set.dest, fd, shim_at(to), NULL))) result = -EINVAL;
+  if (result != 0) return result;
+  ring_lock();
+  struct ring *ring = ring_find(off);
+  if (ring == NULL || ring->config.stream != 0 || !ring->started) result = -EINVAL;
+  if (result == 0) result = shim_check(hdr, ring->config.hdr_len, 1);
+  if (result == 0 && atomic_load(&ring->keys_box) != BOX_EMPTY) result = -EBUSY;
+  if (result == 0) {
+    memcpy(set.hdr, shim_at(hdr), ring->config.hdr_len);
+    ring->keys_next = set;
+    atomic_store_explicit(&ring->keys_box, BOX_FULL, memory_order_release);
+  }
+  ring_unlock();
+  return result;
+}
+
+int32_t i405_ring_aside(uint32_t off, int32_t fd, uint32_t to, uint32_t from, uint32_t plain) {
+  int result = to == 0 ? 0 : shim_check(to, sizeof(struct i405_addr), 4);
+  if (result == 0 && to != 0) result = shim_check(from, sizeof(struct i405_addr), 4);
+  if (result != 0) return result;
+  struct aside aside = {.dest.fd = -1};
+  if (to != 0 && !dest_make(&aside.dest, fd, shim_at(to), shim_at(from))) return -EINVAL;
+  ring_lock();
+  struct ring *ring = ring_find(off);
+  if (ring == NULL || ring->config.stream != 0) result = -EINVAL;
+  if (result == 0 && to != 0) result = shim_check(plain, ring->plaintext_len, 1);
+  if (result == 0) {
+    aside.generation = (uint16_t)((atomic_load(&ring->credit) >> CREDIT_BITS) + 1);
+    atomic_store(&ring->credit, (uint64_t)aside.generation << CREDIT_BITS); /* what the one before has left is lost */
+    box_claim(&ring->aside_box);
+    ring->aside_next = aside;
+    if (to != 0) memcpy(ring->aside_plain + ring->plaintext_len, shim_at(plain), ring->plaintext_len);
+    atomic_store_explicit(&ring->aside_box, BOX_FULL, memory_order_release);
+  }
+  ring_unlock();
+  return result;
+}
+
+int32_t i405_ring_credit(uint32_t off, uint32_t bytes) {
+  ring_lock();
+  struct ring *ring = ring_find(off);
+  if (ring != NULL) {
+    uint64_t credit = atomic_load(&ring->credit);
+    if ((credit & CREDIT_MASK) + bytes <= CREDIT_MASK) atomic_store(&ring->credit, credit + bytes);
+  }
+  ring_unlock();
+  return ring == NULL ? -EINVAL : 0;
 }
 
 int32_t i405_ring_start(uint32_t off) {
@@ -300,8 +359,10 @@ bool shim_fd_in_ring(int32_t fd) {
     struct ring *ring = rings.table[index];
     if (ring == NULL) continue;
     bool coming = (atomic_load(&ring->dest_box) != BOX_EMPTY && ring->dest_next.fd == fd) ||
+      (atomic_load(&ring->keys_box) != BOX_EMPTY && ring->keys_next.dest.fd == fd) ||
+      (atomic_load(&ring->aside_box) != BOX_EMPTY && ring->aside_next.dest.fd == fd) ||
       (atomic_load(&ring->link_box) != BOX_EMPTY && ring->link_next.fd == fd);
-    found = coming || atomic_load(&ring->fd_now) == fd;
+    found = coming || atomic_load(&ring->fd_now) == fd || atomic_load(&ring->aside_fd) == fd;
   }
   ring_unlock();
   return found;

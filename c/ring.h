@@ -24,11 +24,22 @@ struct dest {
  * (FULL -> TAKING -> EMPTY). The pacer never waits: what is being written is for the next slot. */
 enum { BOX_EMPTY, BOX_WRITING, BOX_FULL, BOX_TAKING };
 
+/* What changes at a slot: key and header, or (key NULL) header and destination alone. */
 struct keyset {
   struct shim_key *key;
   double first_slot, first_seq, first_count;
   uint8_t hdr[HDR_MAX];
+  struct dest dest; /* fd -1: none */
 };
+
+/* Where slots go for which there is credit. */
+struct aside {
+  struct dest dest; /* fd -1: none */
+  uint16_t generation;
+};
+/* Of `credit`: which aside it is for, and bytes. */
+#define CREDIT_BITS 48
+#define CREDIT_MASK ((UINT64_C(1) << CREDIT_BITS) - 1)
 
 /* A connection of a stream ring, or (is_update) another key upon the one that is there. */
 struct link {
@@ -55,15 +66,21 @@ struct ring {
   uint8_t *sealed;  /* burst * datagram_len */
   double *history;  /* planned times of the last history_count slots */
   uint32_t history_count;
+  uint8_t *aside_plain; /* two of plaintext_len: the pacer's, the one in the letter box */
   /* letter boxes */
-  atomic_int keys_box, dest_box, link_box;
+  atomic_int keys_box, dest_box, link_box, aside_box;
   struct keyset keys_next;
   struct dest dest_next;
   struct link link_next;
+  struct aside aside_next;
+  _Atomic uint64_t credit; /* given so far to the newest aside; written under ring.c's lock */
+  atomic_int aside_fd;     /* what `aside` holds, for i405_close */
   atomic_int fd_now; /* what `dest` or `link` holds, for i405_close */
   /* pacer's */
   struct keyset keys;
   struct dest dest;
+  struct aside aside;
+  uint64_t credit_used; /* of `aside` */
   struct link link;
   bool link_broken;  /* a send has failed for good */
   uint32_t rest_len; /* of the record in `sealed`: what the kernel has not taken */
@@ -80,6 +97,8 @@ struct ring {
   uint32_t flags;
   bool keyless;
   bool socket_full;
+  bool away;              /* it goes aside */
+  const uint8_t *instead; /* what a record carries that takes no buffer */
   /* normal threads' */
   bool started;
 };

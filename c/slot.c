@@ -110,9 +110,17 @@ void ring_number(struct ring *ring) {
 static void adopt_keys(struct ring *ring) {
   if (atomic_load_explicit(&ring->keys_box, memory_order_acquire) != BOX_FULL) return;
   if ((double)ring->slot < ring->keys_next.first_slot) return;
-  shim_key_release(ring->keys.key);
-  ring->keys = ring->keys_next;
-  ring_number(ring);
+  if (ring->keys_next.key != NULL) {
+    shim_key_release(ring->keys.key);
+    ring->keys = ring->keys_next;
+    ring_number(ring);
+  } else {
+    memcpy(ring->keys.hdr, ring->keys_next.hdr, HDR_MAX);
+  }
+  if (ring->keys_next.dest.fd >= 0) {
+    ring->dest = ring->keys_next.dest;
+    atomic_store(&ring->fd_now, ring->dest.fd);
+  }
   atomic_store_explicit(&ring->keys_box, BOX_EMPTY, memory_order_release);
   put_u32(&ring->shared->switches, ring->shared->switches + 1);
 }
@@ -123,6 +131,26 @@ static void adopt_dest(struct ring *ring) {
   ring->dest = ring->dest_next;
   atomic_store(&ring->fd_now, ring->dest.fd);
   atomic_store_explicit(&ring->dest_box, BOX_EMPTY, memory_order_release);
+}
+
+static void adopt_aside(struct ring *ring) {
+  int full = BOX_FULL;
+  if (!atomic_compare_exchange_strong(&ring->aside_box, &full, BOX_TAKING)) return;
+  ring->aside = ring->aside_next;
+  ring->credit_used = 0;
+  memcpy(ring->aside_plain, ring->aside_plain + ring->plaintext_len, ring->plaintext_len);
+  atomic_store(&ring->aside_fd, ring->aside.dest.fd);
+  atomic_store_explicit(&ring->aside_box, BOX_EMPTY, memory_order_release);
+}
+
+/* Whether this slot goes aside: what it costs has been given for this aside, and is used up by it. */
+static bool take_credit(struct ring *ring) {
+  uint64_t cost = (uint64_t)ring->config.burst * ring->config.datagram_len;
+  uint64_t credit = atomic_load(&ring->credit);
+  bool enough = ring->aside.dest.fd >= 0 && ring->keys.key != NULL && credit >> CREDIT_BITS == ring->aside.generation &&
+    (credit & CREDIT_MASK) >= ring->credit_used + cost;
+  if (enough) ring->credit_used += cost;
+  return enough;
 }
 
 static struct i405_buf *buffer_of(struct ring *ring, uint32_t number) {
@@ -183,9 +211,10 @@ void ring_freeze_record(struct ring *ring, uint8_t *record, struct shim_key *key
   struct i405_buf *buf = buffer_of(ring, ring->taken);
   const uint8_t *bytes = (const uint8_t *)(buf + 1);
   int32_t ready = I405_READY;
-  bool took = __atomic_compare_exchange_n(&buf->word, &ready, I405_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  bool took = !ring->away &&
+    __atomic_compare_exchange_n(&buf->word, &ready, I405_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
   bool raw = took && buf->kind == I405_KIND_RAW;
-  copy_selected(ring->plain, bytes, ring->chaff, ring->plaintext_len, took && !raw);
+  copy_selected(ring->plain, bytes, ring->instead, ring->plaintext_len, took && !raw);
   bool counted = ring->config.count_off != 0 && (!took || buf->kind == I405_KIND_COUNTED);
   uint64_t count = counted ? stamp(ring) : 0;
   if (key != NULL) ring_seal_record(ring, record, key, hdr);
@@ -201,8 +230,11 @@ void ring_freeze_record(struct ring *ring, uint8_t *record, struct shim_key *key
 static void freeze_datagrams(struct ring *ring) {
   adopt_keys(ring);
   adopt_dest(ring);
+  adopt_aside(ring);
+  ring->away = take_credit(ring);
   ring->keyless = ring->keys.key == NULL && !all_raw(ring);
   for (uint32_t i = 0; i < ring->config.burst && !ring->keyless; i++) {
+    ring->instead = ring->away && i == 0 ? ring->aside_plain : ring->chaff;
     ring_freeze_record(ring, ring->sealed + (uint64_t)i * ring->config.datagram_len, ring->keys.key, ring->keys.hdr);
   }
 }
@@ -223,13 +255,16 @@ void ring_freeze(struct ring *ring) {
 
 /* ---- send ---- */
 
+static struct dest *dest_of(struct ring *ring) { return ring->away ? &ring->aside.dest : &ring->dest; }
+
 static void fill_message(struct ring *ring, struct msghdr *message) {
+  struct dest *dest = dest_of(ring);
   memset(message, 0, sizeof *message);
-  message->msg_name = ring->dest.to_len > 0 ? &ring->dest.to : NULL;
-  message->msg_namelen = ring->dest.to_len;
+  message->msg_name = dest->to_len > 0 ? &dest->to : NULL;
+  message->msg_namelen = dest->to_len;
   message->msg_iovlen = 1;
-  message->msg_control = ring->dest.control_len > 0 ? ring->dest.control : NULL;
-  message->msg_controllen = ring->dest.control_len;
+  message->msg_control = dest->control_len > 0 ? dest->control : NULL;
+  message->msg_controllen = dest->control_len;
 }
 
 /* A pending ICMP error took this call's place: clear it and say whether the send is to be repeated. */
@@ -250,25 +285,26 @@ static uint32_t record_len(const struct ring *ring) {
 static bool send_segmented(struct ring *ring, uint32_t *sent) {
   struct msghdr message;
   _Alignas(struct cmsghdr) uint8_t control[SHIM_CONTROL_LEN] = {0};
+  const struct dest *dest = dest_of(ring);
   uint16_t len = (uint16_t)ring->config.datagram_len;
   struct iovec part = {.iov_base = ring->sealed, .iov_len = (size_t)ring->config.burst * len};
   fill_message(ring, &message);
-  memcpy(control, ring->dest.control, ring->dest.control_len);
-  struct cmsghdr *head = (struct cmsghdr *)(control + ring->dest.control_len);
+  memcpy(control, dest->control, dest->control_len);
+  struct cmsghdr *head = (struct cmsghdr *)(control + dest->control_len);
   head->cmsg_level = IPPROTO_UDP;
   head->cmsg_type = UDP_SEGMENT;
   head->cmsg_len = CMSG_LEN(sizeof len);
   memcpy(CMSG_DATA(head), &len, sizeof len);
   message.msg_iov = &part;
   message.msg_control = control;
-  message.msg_controllen = ring->dest.control_len + CMSG_SPACE(sizeof len);
+  message.msg_controllen = dest->control_len + CMSG_SPACE(sizeof len);
   for (int tries = 0; tries < 2; tries++) {
-    if (sendmsg(ring->dest.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+    if (sendmsg(dest->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
       *sent = ring->config.burst;
       return true;
     }
     if (errno == EINVAL || errno == EIO || errno == EOPNOTSUPP || errno == ENOPROTOOPT) return false;
-    if (!clear_pending(ring->dest.fd)) break;
+    if (!clear_pending(dest->fd)) break;
   }
   return true;
 }
@@ -277,13 +313,14 @@ static uint32_t send_singly(struct ring *ring) {
   struct msghdr message;
   struct iovec part = {.iov_len = record_len(ring)};
   uint32_t sent = 0;
+  int32_t fd = dest_of(ring)->fd;
   fill_message(ring, &message);
   message.msg_iov = &part;
   for (uint32_t i = 0; i < ring->config.burst; i++) {
     part.iov_base = ring->sealed + (uint64_t)i * ring->config.datagram_len;
-    ssize_t result = sendmsg(ring->dest.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (result < 0 && clear_pending(ring->dest.fd)) {
-      result = sendmsg(ring->dest.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t result = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (result < 0 && clear_pending(fd)) {
+      result = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     sent += result >= 0;
   }
@@ -323,6 +360,7 @@ void ring_send(struct ring *ring) {
   double deviation = actual - ring->time;
   count_deviation(shared, deviation);
   add(&shared->records, sent);
+  if (ring->away) add(&shared->aside, 1);
   add(&shared->data_records, ring->data_records);
   if (sent < ring->config.burst) add(&shared->send_errors, ring->config.burst - sent);
   uint32_t flags = ring->flags | (deviation > LATE_NS ? TRACE_LATE : 0) |

@@ -1,6 +1,7 @@
 /** StreamPacer over the shim's pacer thread. */
 
 import type {
+  Aside,
   EndpointAddress,
   Memory,
   Numbering,
@@ -147,6 +148,20 @@ export function openPacer(symbols: Symbols, memory: Memory): ShimPacer {
       writeAddress(memory, to, address.ip.length === 0 ? undefined : address);
       writeAddress(memory, from, source);
       checked("change a ring's destination", symbols.i405_ring_dest(ring, fd, to, from));
+    },
+    ringMove(ring: number, fd: number, address: EndpointAddress, hdr: number, firstSlot: number): void {
+      writeAddress(memory, to, address);
+      checked(`move a ring from slot ${firstSlot}`, symbols.i405_ring_move(ring, fd, to, hdr, firstSlot));
+    },
+    ringAside(ring: number, aside: Aside | undefined): void {
+      writeAddress(memory, to, aside?.to);
+      writeAddress(memory, from, aside?.from);
+      const off = aside === undefined ? 0 : to;
+      const { fd = -1, plaintext = 0 } = aside ?? {};
+      checked("let slots of a ring go aside", symbols.i405_ring_aside(ring, fd, off, from, plaintext));
+    },
+    ringCredit(ring: number, bytes: number): void {
+      checked("give a ring credit", symbols.i405_ring_credit(ring, bytes));
     },
     ringStart(ring: number): void {
       checked("start a ring", symbols.i405_ring_start(ring));

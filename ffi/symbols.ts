@@ -91,6 +91,12 @@ export const SYMBOLS = {
   i405_ring_link: { parameters: ["u32", "i32", "i32", "u32"], result: "i32" },
   // int32_t i405_ring_update(uint32_t ring, int32_t key, double number);
   i405_ring_update: { parameters: ["u32", "i32", "f64"], result: "i32" },
+  // int32_t i405_ring_move(uint32_t ring, int32_t fd, uint32_t to, uint32_t hdr, double first_slot);
+  i405_ring_move: { parameters: ["u32", "i32", "u32", "u32", "f64"], result: "i32" },
+  // int32_t i405_ring_aside(uint32_t ring, int32_t fd, uint32_t to, uint32_t from, uint32_t plain);
+  i405_ring_aside: { parameters: ["u32", "i32", "u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_ring_credit(uint32_t ring, uint32_t bytes);
+  i405_ring_credit: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t i405_ring_start(uint32_t ring);
   i405_ring_start: { parameters: ["u32"], result: "i32" },
   // int32_t i405_ring_free(uint32_t ring);

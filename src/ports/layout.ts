@@ -125,7 +125,7 @@ export const RING_CONFIG = {
 
 export const HIST_BUCKETS = 256;
 export const RING = {
-  size: 48 + 19 * 8 + 4 * HIST_BUCKETS,
+  size: 48 + 20 * 8 + 4 * HIST_BUCKETS,
   bufs: 0,
   bufStride: 4,
   bufCount: 8,
@@ -156,9 +156,10 @@ export const RING = {
   timesEnd: 168,
   socketFull: 176,
   shortWrites: 184,
-  update: 192,
-  broken: 196,
-  hist: 200,
+  aside: 192,
+  update: 200,
+  broken: 204,
+  hist: 208,
 } as const;
 
 export const TRACE = { size: 32, slot: 0, plannedNs: 8, actualNs: 16, dataRecords: 24, flags: 28 } as const;

@@ -86,6 +86,15 @@ export interface EndpointAddress {
   readonly scope?: number;
 }
 
+/** Where slots with credit go, and the plaintext (plaintextLen bytes at this offset, copied) that their first record
+ * carries; it takes nothing of the ring's buffers. */
+export interface Aside {
+  readonly fd: number;
+  readonly to: EndpointAddress;
+  readonly from?: EndpointAddress;
+  readonly plaintext: number;
+}
+
 /** The pacer: alone decides when a slot leaves, seals it at freeze. Rings are RING structs in Memory. */
 export interface Pacer {
   /** Returns the ring's offset. The chaff plaintext is zeros but for its last byte, 23 (application_data). */
@@ -96,6 +105,13 @@ export interface Pacer {
    * `numbering` says otherwise. */
   ringKeys(ring: number, key: number, hdr: number, firstSlot: number, numbering?: Numbering): void;
   ringDest(ring: number, fd: number, to: EndpointAddress, from?: EndpointAddress): void;
+  /** From slot `firstSlot` on: to `to` from `fd`, with the header template at `hdr` (copied), under the same key. One such
+   * change, or change of keys, may be pending. */
+  ringMove(ring: number, fd: number, to: EndpointAddress, hdr: number, firstSlot: number): void;
+  /** From now on each slot for which there is credit (burst × datagramLen bytes, which it uses up) goes aside; undefined:
+   * none does. A new aside has no credit. */
+  ringAside(ring: number, aside: Aside | undefined): void;
+  ringCredit(ring: number, bytes: number): void;
   ringStart(ring: number): void;
   ringFree(ring: number): void;
 }

@@ -238,11 +238,20 @@ export function submit(
 }
 
 /** Opens datagrams sealed with `key` in the order of their numbers from `firstSeq`; undefined where one fails. */
-export function openAll(
+export function openAll(datagrams: readonly Uint8Array[], key: KeyBytes, firstSeq = 0) {
+  return openEach(datagrams, key, (index) => firstSeq + index).map(({ plaintext }) => plaintext);
+}
+
+/** Opens datagrams sealed with `key` by the 16 bits of number that each shows. */
+export function openShown(datagrams: readonly Uint8Array[], key: KeyBytes) {
+  return openEach(datagrams, key, (_index, shown) => shown);
+}
+
+function openEach(
   datagrams: readonly Uint8Array[],
   key: KeyBytes,
-  firstSeq = 0,
-): (Uint8Array | undefined)[] {
+  numberOf: (index: number, shown: number) => number,
+): { readonly number: number; readonly plaintext: Uint8Array | undefined }[] {
   const id = newKey(key);
   const src = memory.alloc(2048);
   const dst = memory.alloc(2048);
@@ -254,15 +263,17 @@ export function openAll(
       seqOff: 1,
       seqLen: 2,
       key: id,
-      seq: BigInt(firstSeq + index),
       src,
       dst,
+      len: datagram.length,
     };
-    writeRecord(record, { ...fields, len: datagram.length });
+    writeRecord(record, { ...fields, seq: 0n });
     shim.protection.unmaskBatch(record, 1);
+    const number = numberOf(index, memory.u8[src + 1] << 8 | memory.u8[src + 2]);
+    writeRecord(record, { ...fields, seq: BigInt(number) });
     shim.protection.openBatch(record, 1);
     const len = resultOf(record);
-    return len < 0 ? undefined : memory.u8.slice(dst, dst + len);
+    return { number, plaintext: len < 0 ? undefined : memory.u8.slice(dst, dst + len) };
   });
   memory.free(src, 2048);
   memory.free(dst, 2048);

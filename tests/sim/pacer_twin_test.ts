@@ -2,7 +2,7 @@
  * start. What they send is the same, byte by byte; a slot that the machine made the real one skip takes nothing. */
 
 import assert from "node:assert/strict";
-import type { Memory } from "../../src/ports/mod.ts";
+import type { EndpointAddress, Memory, Pacer } from "../../src/ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../src/record/plain_protection.ts";
@@ -27,6 +27,7 @@ import { VirtualTime } from "./virtual_time.ts";
 const INTERVAL_NS = 2e6;
 const SLOTS = 60;
 const SECOND_KEY_SLOT = 40;
+const ASIDE_SLOTS = 3;
 const FIRST_BYTES = [0x2f, 0x2c];
 /** With stamps: where numbers and counts begin under the first key; under the second the counts go on. */
 const NUMBERING = [{ first: 5, firstCount: 70_000 }, { first: 9 }];
@@ -44,6 +45,22 @@ function fillQueue({ u8, u32, i32 }: Memory, ring: number, isStamped: boolean): 
     u32[(at + BUF.kind) >>> 2] = index === 3 ? BUF_KIND.raw : kind;
     i32[(at + BUF.word) >>> 2] = index === 6 ? BUF_WORD.filling : BUF_WORD.ready;
   }
+}
+
+/** The first slots go aside, which leads to the same receiver here, before the queue has its turn. */
+function goAside(
+  pacer: Pacer,
+  memory: Memory,
+  ring: number,
+  burst: number,
+  to: EndpointAddress,
+  fd = 0,
+): void {
+  const plaintext = memory.alloc(RECORD_LEN);
+  memory.u8.fill(0x77, plaintext, plaintext + RECORD_LEN);
+  pacer.ringAside(ring, { fd, to, plaintext });
+  pacer.ringCredit(ring, ASIDE_SLOTS * burst * RECORD_LEN + RECORD_LEN - 1);
+  memory.free(plaintext, RECORD_LEN);
 }
 
 function changes(burst: number, isStamped: boolean) {
@@ -82,6 +99,7 @@ function simulated(keys: readonly KeyBytes[], burst: number, isStamped: boolean)
     pacer.ringKeys(ring, protection.newKey(material), header, index * SECOND_KEY_SLOT, numbering);
   });
   fillQueue(heap, ring, isStamped);
+  goAside(pacer, heap, ring, burst, TO);
   pacer.ringStart(ring);
   time.runUntil((SLOTS + 0.5) * INTERVAL_NS);
   const u32 = (field: number) => heap.u32[(ring + field) >> 2];
@@ -105,6 +123,7 @@ function real(keys: readonly KeyBytes[], burst: number, isStamped: boolean): Out
     // More than are compared: the pacer goes on until it is stopped.
     publishTimes(ring, shim.clock.nowNs() + 3e7, INTERVAL_NS, 2 * SLOTS);
     fillQueue(memory, ring, isStamped);
+    goAside(shim.pacer, memory, ring, burst, receiver.address, fd);
     shim.pacer.ringStart(ring);
     waitForSlots(ring, SLOTS);
     stop();

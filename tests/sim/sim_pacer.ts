@@ -6,6 +6,7 @@
 import { histogramBucket } from "../../ffi/histogram.ts";
 import { ShimError } from "../../ffi/errors.ts";
 import type {
+  Aside,
   EndpointAddress,
   Memory,
   Numbering,
@@ -107,6 +108,26 @@ export class SimPacer implements Pacer {
     this.#ring(off).destinationNext = { fd, to, from };
   }
 
+  ringMove(off: number, fd: number, to: EndpointAddress, hdr: number, firstSlot: number): void {
+    const ring = this.#ring(off);
+    if (ring.keysNext !== undefined) throw new ShimError("move a ring", EBUSY);
+    if (!ring.started || ring.keys === undefined) throw new ShimError("move a ring", EINVAL);
+    const header = this.#memory.u8.slice(hdr, hdr + ring.config.hdrLen);
+    ring.keysNext = { ...ring.keys, header, firstSlot, destination: { fd, to } };
+  }
+
+  ringAside(off: number, aside: Aside | undefined): void {
+    const ring = this.#ring(off);
+    const plaintext = this.#memory.u8.slice(aside?.plaintext, (aside?.plaintext ?? 0) + ring.plaintextLen);
+    ring.asideNext = { aside: aside && { ...aside, plaintext, credit: 0 } };
+  }
+
+  ringCredit(off: number, bytes: number): void {
+    const ring = this.#ring(off);
+    const newest = ring.asideNext === undefined ? ring.aside : ring.asideNext.aside;
+    if (newest !== undefined) newest.credit += bytes;
+  }
+
   ringStart(off: number): void {
     const ring = this.#ring(off);
     if (ring.started) throw new ShimError("start a ring", EALREADY);
@@ -192,19 +213,24 @@ export class SimPacer implements Pacer {
     this.#adoptKeys(ring);
     ring.destination = ring.destinationNext ?? ring.destination;
     ring.destinationNext = undefined;
+    if (ring.asideNext !== undefined) ring.aside = ring.asideNext.aside;
+    ring.asideNext = undefined;
+    ring.away = this.#takeCredit(ring);
     ring.dataRecords = 0;
     ring.records = [];
     ring.keyless = ring.keys === undefined && !this.#allRaw(ring);
     if (ring.keyless) return;
-    for (let i = 0; i < ring.config.burst; i++) ring.records.push(this.#freezeRecord(ring));
+    for (let i = 0; i < ring.config.burst; i++) ring.records.push(this.#freezeRecord(ring, i));
     ring.setF64(RING.seqNext, ring.sequenceNumber);
   }
 
   #adoptKeys(ring: SimRing): void {
     if (ring.keysNext === undefined || ring.slot < ring.keysNext.firstSlot) return;
+    const isMove = ring.keysNext.key === ring.keys?.key;
+    ring.destination = ring.keysNext.destination ?? ring.destination;
     ring.keys = ring.keysNext;
     ring.keysNext = undefined;
-    ring.number();
+    if (!isMove) ring.number();
     ring.setU32(RING.switches, ring.u32(RING.switches) + 1);
   }
 
@@ -224,15 +250,24 @@ export class SimPacer implements Pacer {
     return true;
   }
 
-  #freezeRecord(ring: SimRing): Uint8Array {
+  #takeCredit(ring: SimRing): boolean {
+    const cost = ring.config.burst * ring.config.datagramLen;
+    if (ring.aside === undefined || ring.keys === undefined || ring.aside.credit < cost) return false;
+    ring.aside.credit -= cost;
+    return true;
+  }
+
+  #freezeRecord(ring: SimRing, index: number): Uint8Array {
     const { u8, i32, u32 } = this.#memory;
     const buffer = this.#buffer(ring, ring.taken);
     const word = (buffer + BUF.word) >> 2;
     const bytes = buffer + BUF.headLen;
-    const took = Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.taken) === BUF_WORD.ready;
+    const took = !ring.away &&
+      Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.taken) === BUF_WORD.ready;
     const raw = took && u32[(buffer + BUF.kind) >> 2] === BUF_KIND.raw;
     const source = took && !raw ? bytes : ring.u32(RING.chaff);
     u8.copyWithin(ring.plain, source, source + ring.plaintextLen);
+    if (ring.away && index === 0) u8.set(ring.aside!.plaintext, ring.plain);
     const isCounted = !took || u32[(buffer + BUF.kind) >> 2] === BUF_KIND.counted;
     const count = isCounted ? this.#stamp(ring) : 0;
     let record = ring.keys === undefined ? new Uint8Array(0) : this.#seal(ring, ring.keys);
@@ -294,6 +329,7 @@ export class SimPacer implements Pacer {
     }
     const sent = this.#sendRecords(ring);
     if (ring.freed) return;
+    if (ring.away) ring.add(RING.aside);
     const deviationNs = this.#time.nowNs() - ring.timeNs;
     const failed = ring.config.burst - sent;
     this.#countDeviation(ring, deviationNs);
@@ -312,7 +348,7 @@ export class SimPacer implements Pacer {
       this.#faulty(ring, "shorten") ? record.subarray(0, -1) : record
     );
     if (this.#faulty(ring, "epoch")) records[0][0] ^= 1;
-    const { fd, to, from } = ring.destination;
+    const { fd, to, from } = ring.away ? ring.aside! : ring.destination;
     if (this.#faulty(ring, "add")) this.#send(fd, records[0], to, from);
     return records.filter((record) => this.#send(fd, record, to, from)).length;
   }

@@ -1,6 +1,6 @@
 /** A ring in simulated time: the RING struct with its blocks in a Memory, and what is the pacer's own. */
 
-import type { EndpointAddress, Memory, Numbering, RingConfig } from "../../src/ports/mod.ts";
+import type { Aside, EndpointAddress, Memory, Numbering, RingConfig } from "../../src/ports/mod.ts";
 import { BUF, RECORD, RING, TRACE } from "../../src/ports/mod.ts";
 
 const TAG_LEN = 16;
@@ -15,12 +15,20 @@ export interface KeySet extends Numbering {
   readonly key: number;
   readonly header: Uint8Array;
   readonly firstSlot: number;
+  /** Absent: stays as it is. */
+  readonly destination?: Destination;
 }
 
 export interface Destination {
   readonly fd: number;
   readonly to: EndpointAddress;
   readonly from?: EndpointAddress;
+}
+
+/** The plaintext is a copy; credit is what is left. */
+export interface SimAside extends Omit<Aside, "plaintext"> {
+  readonly plaintext: Uint8Array;
+  credit: number;
 }
 
 export class SimRing {
@@ -38,6 +46,9 @@ export class SimRing {
   keysNext: KeySet | undefined;
   destination: Destination;
   destinationNext: Destination | undefined;
+  aside: SimAside | undefined;
+  /** Undefined: no change. */
+  asideNext: { readonly aside: SimAside | undefined } | undefined;
   sequenceNumber = 0;
   /** Of the stamps: what the next record gets. */
   count = 0;
@@ -50,6 +61,7 @@ export class SimRing {
   /** Of the frozen slot. */
   dataRecords = 0;
   keyless = false;
+  away = false;
   records: Uint8Array[] = [];
 
   constructor(readonly memory: Memory, readonly config: RingConfig) {
