@@ -1,8 +1,7 @@
 /** The arena as Memory, and small things written into it. */
 
 import type { SecretMemory } from "../src/base/mod.ts";
-import type { EndpointAddress, Memory } from "../src/ports/mod.ts";
-import { ADDR } from "../src/ports/mod.ts";
+import type { Memory } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import type { Symbols } from "./symbols.ts";
 
@@ -40,27 +39,6 @@ export function lockedSecrets(memory: Memory): SecretMemory {
     },
     give: (block: Uint8Array) => memory.free(block.byteOffset, block.length),
   };
-}
-
-/** Writes `address` as struct i405_addr at `at` (ADDR.size bytes); `undefined` as family 0. Allocates nothing. */
-export function writeAddress(memory: Memory, at: number, address: EndpointAddress | undefined): void {
-  memory.u8.fill(0, at, at + ADDR.size);
-  if (address === undefined) return;
-  memory.u8[at + ADDR.family] = address.ip.length === 4 ? 4 : 6;
-  memory.u8[at + ADDR.port] = address.port & 0xff;
-  memory.u8[at + ADDR.port + 1] = address.port >>> 8;
-  memory.u32[(at + ADDR.scope) >>> 2] = address.scope ?? 0;
-  memory.u8.set(address.ip, at + ADDR.ip);
-}
-
-/** Reads struct i405_addr at `at`; `undefined` for family 0. `ip` is a copy. */
-export function readAddress(memory: Memory, at: number): EndpointAddress | undefined {
-  const family = memory.u8[at + ADDR.family];
-  if (family !== 4 && family !== 6) return undefined;
-  const ip = memory.u8.slice(at + ADDR.ip, at + ADDR.ip + (family === 4 ? 4 : 16));
-  const port = memory.u8[at + ADDR.port] | (memory.u8[at + ADDR.port + 1] << 8);
-  const scope = memory.u32[(at + ADDR.scope) >>> 2];
-  return scope === 0 ? { ip, port } : { ip, port, scope };
 }
 
 /** Writes `text` with a NUL at `at`. Throws RangeError when it does not fit `cap` or contains a NUL. */

@@ -3,17 +3,9 @@
 import { randomFillSync } from "node:crypto";
 import type { SecretMemory } from "../src/base/mod.ts";
 import type { Clock, EndpointAddress, Entropy, Memory, RecordProtection } from "../src/ports/mod.ts";
-import { ADDR } from "../src/ports/mod.ts";
+import { ADDR, readAddress, writeAddress } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import {
-  ARENA_LEN,
-  lockedSecrets,
-  openMemory,
-  readAddress,
-  readText,
-  writeAddress,
-  writeText,
-} from "./memory.ts";
+import { ARENA_LEN, lockedSecrets, openMemory, readText, writeText } from "./memory.ts";
 import { INTERFACE_NAME_CAP, type Observer, openObserver } from "./observer.ts";
 import { openPacer, type ShimPacer } from "./pacer.ts";
 import { openPacketIo, type PacketIoConfig, type ShimPacketIo } from "./packet_io.ts";
@@ -24,7 +16,6 @@ import { SYMBOLS, type Symbols } from "./symbols.ts";
 export { errnoName, ShimError } from "./errors.ts";
 export { histogramBucket, histogramBucketNs, histogramQuantile } from "./histogram.ts";
 export { shimPath } from "./locate.ts";
-export { readAddress, writeAddress } from "./memory.ts";
 export { type Observer, seenLen } from "./observer.ts";
 export type { PacerConfig, PacerState, ShimPacer } from "./pacer.ts";
 export type { PacketIoConfig, ShimPacketIo } from "./packet_io.ts";

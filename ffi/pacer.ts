@@ -11,7 +11,7 @@ import type {
 } from "../src/ports/mod.ts";
 import { ADDR, PACER_CONFIG, PACER_FLAG, PACER_STATE, POLL_MODE, RING_CONFIG } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import { writeAddress } from "./memory.ts";
+import { writeAddress } from "../src/ports/mod.ts";
 import type { Symbols } from "./symbols.ts";
 
 /** `cpu`: a CPU to pin to, "auto" (the last one allowed), "none". `leadNs` is the least lead; calibration raises it up

@@ -3,7 +3,7 @@
 import type { EndpointAddress, Memory, PacketIo } from "../src/ports/mod.ts";
 import { ADDR, ADDR_FAMILY_ID, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import { writeAddress } from "./memory.ts";
+import { writeAddress } from "../src/ports/mod.ts";
 import type { Symbols } from "./symbols.ts";
 
 /** Descriptors of files; `udpFds` one or two. `rxCap`, `tunCap`: most datagrams and TUN packets a call brings. */

@@ -3,7 +3,7 @@
 import type { EndpointAddress, Memory, StreamIo, StreamMode, TcpState } from "../src/ports/mod.ts";
 import { ADDR, STREAM_MODE, TCP_STATE } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import { readAddress, writeAddress } from "./memory.ts";
+import { readAddress, writeAddress } from "../src/ports/mod.ts";
 import type { Symbols } from "./symbols.ts";
 
 /** Longer handshake messages than this are not sent: none is. */

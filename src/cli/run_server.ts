@@ -211,11 +211,22 @@ class Peers {
   event(event: WorkerEvent, runtime: Runtime): void {
     if (event.type === "notice") return this.#log.log(event.level, event.text);
     if (event.type === "parameters") return this.#parameters(event.client, event.body, event.note);
+    if (event.type === "moved") return this.#moved(event.client, textOf(event.to));
     if (event.type !== "closed") return;
     runtime.rings.delete(event.client);
     const state = this.#states[event.client];
     state.state = "away";
     this.#log.info("client gone", { client: state.name, reason: event.reason });
+  }
+
+  #moved(index: number, to: string): void {
+    const state = this.#states[index];
+    this.#limited.log("info", "client moved", "client moved", {
+      client: state.name,
+      from: state.address,
+      to,
+    });
+    state.address = to;
   }
 
   #parameters(index: number, body: Uint8Array, note: string): void {

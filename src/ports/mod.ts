@@ -3,6 +3,7 @@
 
 import type { StreamMode } from "./layout.ts";
 
+export * from "./address.ts";
 export * from "./layout.ts";
 export * from "./streams.ts";
 

@@ -46,6 +46,11 @@ export class ReceiveEpoch {
     return true;
   }
 
+  /** Whether `number`, which was accepted, is the highest so far. */
+  isHighest(number: number): boolean {
+    return this.expected === number + 1;
+  }
+
   close(protection: RecordProtection): void {
     protection.freeKey(this.key);
   }

@@ -135,6 +135,11 @@ export class Session {
     return undefined;
   }
 
+  /** Whether the authentic record of this epoch and number is newer than all that came before. */
+  isNewest(epoch: ReceiveEpoch, number: number): boolean {
+    return epoch === this.receiveEpochs[this.receiveEpochs.length - 1] && epoch.isHighest(number);
+  }
+
   /** To be called after an authentic record of `epoch`: an older epoch is given up once the newer one has run for
    * as long as reordering may last. */
   noteAuthentic(epoch: ReceiveEpoch): void {

@@ -4,7 +4,10 @@
 
 import { equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
+import { RX, RX_FLAG } from "../ports/mod.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
+import { emitPathMessage, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
 import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
 import { Session } from "../session/session.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
@@ -35,6 +38,9 @@ export class ClientPlane extends DataPlane {
   /** Silence has been reported and no new session has come since. */
   #reported = true;
   #closingAtNs = Infinity;
+  /** To the last challenge, and how many slots will have gone aside when it has left. */
+  #answer: Uint8Array = new Uint8Array(0);
+  #answeredAt = 0;
 
   constructor(ports: DataPlanePorts, config: ClientWorkerConfig) {
     super(ports);
@@ -55,6 +61,7 @@ export class ClientPlane extends DataPlane {
     const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey());
     this.#peer.train = { emitter: this.#emitter, keys };
     this.#peer.address = to;
+    this.#peer.fd = config.udpFds[0];
     ports.io.setPeer(to, 0);
     this.#emitter.raw(config.firstDatagram);
     this.#emitter.start();
@@ -93,6 +100,7 @@ export class ClientPlane extends DataPlane {
     );
     peer.pending = new Session(this.memory, this.ports.protection, secrets, options, this.nowNs);
     peer.pendingAddress = peer.address;
+    peer.pendingFd = peer.fd;
     peer.lastAuthenticNs = this.nowNs;
     peer.open = this.#welcomed = this.#reported = false;
     this.#emitter.dropRaw();
@@ -140,6 +148,23 @@ export class ClientPlane extends DataPlane {
   protected authenticated(peer: Peer): void {
     peer.promote();
     this.tell({ type: "authentic", client: 0 });
+  }
+
+  protected arrived(): void {}
+
+  /** RFC 9853 §5.2: a challenge that comes where this side is no more is answered by path_drop. The answer leaves in the
+   * next slot, whatever waits for one: when the server follows must not depend on that. */
+  protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
+    if (message.type !== PATH_MESSAGE.challenge || session !== peer.current) return;
+    const isThere = this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift === 0;
+    const answer = emitPathMessage(isThere ? PATH_MESSAGE.response : PATH_MESSAGE.drop, message.cookie);
+    const isWaiting = this.#emitter.asideSlots < this.#answeredAt && equalsConstantTime(answer, this.#answer);
+    if (isWaiting) return;
+    this.#answer = answer;
+    this.#answeredAt = this.#emitter.asideSlots + 1;
+    const { burst, datagramLen } = this.#config.up;
+    this.#emitter.aside({ fd: peer.fd, to: peer.address! }, CONTENT_TYPE.returnRoutabilityCheck, answer);
+    this.#emitter.credit(burst * datagramLen);
   }
 
   protected innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void {

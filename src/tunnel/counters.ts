@@ -43,6 +43,9 @@ export const COUNTER_NAMES = [
   "tun_read_dropped",
   "tun_read_errors",
   "slots_refilled",
+  "moves_probed",
+  "moves_proved",
+  "moves_failed",
 ] as const;
 
 export type CounterName = typeof COUNTER_NAMES[number];

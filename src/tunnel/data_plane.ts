@@ -3,25 +3,17 @@
  * 6 now and then: slot times, key changes, silence.
  * Nothing here knows a slot's moment but to sleep until there is room again. */
 
-import type {
-  Clock,
-  EndpointAddress,
-  Entropy,
-  Memory,
-  Pacer,
-  PacketIo,
-  RecordProtection,
-} from "../ports/mod.ts";
-import { ADDR, IO, KEY_MATERIAL, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
+import type { Clock, Entropy, Memory, Pacer, PacketIo, RecordProtection } from "../ports/mod.ts";
+import { IO, KEY_MATERIAL, readAddress, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { isUnifiedHeader } from "../wire/dtls_unified_header.ts";
 import { parseVersion } from "../wire/ip_header.ts";
-import type { ReceiveEpoch } from "../session/receive_epoch.ts";
+import { parsePathMessage, type PathMessage } from "../wire/path_check.ts";
 import { FIRST_EPOCH, type Session } from "../session/session.ts";
 import type { DataCounters } from "./counters.ts";
 import type { Emitter, Sealing } from "./emitter.ts";
-import { Inbound } from "./inbound.ts";
+import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
 import type { Peer } from "./peer.ts";
@@ -64,6 +56,7 @@ export abstract class DataPlane {
   #copyCount = 0;
   #housekeepingAtNs = 0;
   #from: Peer | undefined;
+  readonly #source = { side: -1, first: 0, rx: 0 };
   #packetsIn = 0;
   #bytesIn = 0;
   protected nowNs = 0;
@@ -92,6 +85,10 @@ export abstract class DataPlane {
   /** First sign of life of the pending session. */
   protected abstract authenticated(peer: Peer, session: Session): void;
   protected abstract sessionEnded(peer: Peer, reason: string): void;
+  /** An authentic record, before its content is looked at. */
+  protected abstract arrived(peer: Peer, record: OpenedRecord): void;
+  /** A message of the return routability check that was agreed on, from the place that the RX descriptor at `rx` names. */
+  protected abstract pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void;
   /** Whether an inner packet from `peer` may enter the TUN device; counts why not. */
   protected abstract admits(peer: Peer, off: number, len: number): boolean;
   /** How many TUN packets to read at most now. */
@@ -165,7 +162,10 @@ export abstract class DataPlane {
       const sender = i32[(rx + RX.peer) >> 2];
       const peer = this.peerOf(isById ? sender >> 1 : sender);
       if (peer !== undefined && this.isRecord(rx)) {
-        this.#records(peer, isById ? sender & 1 : -1, rx, off, end);
+        this.#source.side = isById ? sender & 1 : -1;
+        this.#source.first = off;
+        this.#source.rx = rx;
+        this.#records(peer, this.#source, end);
       } else this.#others[others++] = rx;
     }
     this.#inbound.run(this.nowNs, this);
@@ -183,32 +183,28 @@ export abstract class DataPlane {
     }
   }
 
-  /** `side`: the session that a connection id names, or -1. */
-  #records(peer: Peer, side: number, rx: number, off: number, end: number): void {
+  #records(peer: Peer, source: RecordSource, end: number): void {
+    const { rx, first: off } = source;
     if ((this.memory.u8[off] & 3) === 2) this.otherDatagram(rx, peer); // epoch 2 (or 6, of a long session)
     for (let at = off; at < end;) {
       if (this.#inbound.full) {
         this.#inbound.run(this.nowNs, this);
         this.#flush();
       }
-      const len = this.#inbound.add(peer, at, end, side, off);
+      const len = this.#inbound.add(peer, at, end, source);
       if (len < 0) return this.counters.add("datagrams_malformed");
       at += len;
     }
   }
 
   /** InboundSink. */
-  plaintext(
-    peer: Peer,
-    session: Session,
-    epoch: ReceiveEpoch,
-    number: number,
-    off: number,
-    len: number,
-  ): void {
+  plaintext(record: OpenedRecord): void {
+    const { session, epoch, number, off, len, rx } = record;
+    const peer = record.peer as Peer;
     const { u8 } = this.memory;
     peer.lastAuthenticNs = this.nowNs;
     if (session === peer.pending) this.authenticated(peer, session);
+    this.arrived(peer, record);
     // RFC 8446 §5.4: the content type is the last byte that is not zero.
     let end = off + len - 1;
     while (end >= off && u8[end] === 0) end--;
@@ -222,6 +218,9 @@ export abstract class DataPlane {
       peer.unpacker.read(off, end - off, this, number);
       return;
     }
+    if (u8[end] === CONTENT_TYPE.returnRoutabilityCheck) {
+      return this.#pathMessage(peer, session, u8.slice(off, end), rx);
+    }
     const event = session.control(u8[end], u8.slice(off, end), epoch.epoch, number, this.nowNs);
     this.sendControls(peer, session);
     this.counters.add("control_dropped", session.takeDropped());
@@ -229,6 +228,14 @@ export abstract class DataPlane {
     else if (event === "peer closed" || event === "peer failed") this.sessionEnded(peer, event);
   }
   #session: Session | undefined;
+
+  /** RFC 9853 §4. */
+  #pathMessage(peer: Peer, session: Session, bytes: Uint8Array, rx: number): void {
+    const message = parsePathMessage(bytes);
+    if (message === "unknown") return;
+    if (message === undefined || !session.ids.rrc) this.counters.add("control_malformed");
+    else this.pathMessage(peer, session, message, rx);
+  }
 
   /** Unpacker's sink: an inner packet. */
   packet(off: number, len: number): void {
@@ -349,13 +356,4 @@ export abstract class DataPlane {
     this.memory.free(material, KEY_MATERIAL.size);
     return { key, epoch: FIRST_EPOCH };
   }
-}
-
-/** The address struct at `off` (ADDR), or undefined if it holds none. */
-export function readAddress(memory: Memory, off: number): EndpointAddress | undefined {
-  const family = memory.u8[off + ADDR.family];
-  if (family === 0) return undefined;
-  const ip = memory.u8.slice(off + ADDR.ip, off + ADDR.ip + (family === 4 ? 4 : 16));
-  const port = memory.u8[off + ADDR.port] | memory.u8[off + ADDR.port + 1] << 8;
-  return { ip, port, scope: memory.u32[(off + ADDR.scope) >> 2] };
 }

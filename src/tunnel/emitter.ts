@@ -8,7 +8,7 @@ import { assert } from "../base/mod.ts";
 import { slotGapMinNs } from "../config/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
 import { PACKED, Packer } from "../framing/packer.ts";
-import type { EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } from "../ports/mod.ts";
+import type { Aside, EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -176,6 +176,30 @@ export class Emitter {
     this.#pacer.ringDest(this.ring, fd, to, from);
   }
 
+  /** From now on slots go to this place as far as `credit` allows, each with this content in place of all else; the other
+   * slots are as ever. Until `endAside`, or another one takes its place. */
+  aside(place: Omit<Aside, "plaintext">, contentType: number, bytes: Uint8Array): void {
+    assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
+    const plaintext = this.#memory.alloc(this.plaintextLen);
+    this.#writeContent(plaintext, contentType, bytes);
+    this.#pacer.ringAside(this.ring, { ...place, plaintext });
+    this.#memory.free(plaintext, this.plaintextLen);
+  }
+
+  /** Bytes of datagrams that may go aside. */
+  credit(bytes: number): void {
+    this.#pacer.ringCredit(this.ring, bytes);
+  }
+
+  endAside(): void {
+    this.#pacer.ringAside(this.ring, undefined);
+  }
+
+  /** Slots that have gone aside so far. */
+  get asideSlots(): number {
+    return this.#memory.f64[(this.ring + RING.aside) >> 3];
+  }
+
   start(): void {
     this.#pacer.ringStart(this.ring);
   }
@@ -274,12 +298,16 @@ export class Emitter {
     assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
     const off = this.#claim(this.#bufMask);
     if (off === 0) return false;
+    this.#writeContent(off, contentType, bytes);
+    this.#publish(BUF_KIND.plaintext);
+    return true;
+  }
+
+  #writeContent(off: number, contentType: number, bytes: Uint8Array): void {
     const { u8 } = this.#memory;
     u8.set(bytes, off);
     u8[off + bytes.length] = contentType;
     u8.fill(0, off + bytes.length + 1, off + this.plaintextLen);
-    this.#publish(BUF_KIND.plaintext);
-    return true;
   }
 
   /** Puts an inner control frame into the next plaintext. False when no plaintext is free, or none is long enough. The

@@ -29,16 +29,35 @@ export interface InboundPeer {
   pending: Session | undefined;
 }
 
+/** An authentic record. One object, filled over and over: it is the sink's for the time of the call. */
+export interface OpenedRecord {
+  readonly peer: InboundPeer;
+  readonly session: Session;
+  readonly epoch: ReceiveEpoch;
+  readonly number: number;
+  /** Of the inner plaintext, content type byte (and padding behind it) included. */
+  readonly off: number;
+  readonly len: number;
+  /** Bytes of the whole record, as it came. */
+  readonly recordLen: number;
+  /** RX descriptor of its datagram. */
+  readonly rx: number;
+}
+const NOWHERE = { off: 0, len: 0, recordLen: 0, rx: 0 };
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 export interface InboundSink {
-  /** An authentic record's inner plaintext at `off`, content type byte (and padding behind it) included. */
-  plaintext(
-    peer: InboundPeer,
-    session: Session,
-    epoch: ReceiveEpoch,
-    number: number,
-    off: number,
-    len: number,
-  ): void;
+  plaintext(record: OpenedRecord): void;
+}
+
+/** Where a record lies. */
+export interface RecordSource {
+  /** The session that the connection id in the datagram's first record names, 0 or 1; -1 if it has none. */
+  readonly side: number;
+  /** Of the datagram's first record. */
+  readonly first: number;
+  /** RX descriptor of the datagram. */
+  readonly rx: number;
 }
 
 export class Inbound {
@@ -52,6 +71,8 @@ export class Inbound {
   readonly #sessions: (Session | undefined)[];
   readonly #epochs: (ReceiveEpoch | undefined)[];
   readonly #numbers: Float64Array;
+  readonly #rx: Uint32Array;
+  #opened: Mutable<OpenedRecord> | undefined;
   readonly #header = new UnifiedHeader();
   #count = 0;
   #slowOpens = 0;
@@ -68,6 +89,7 @@ export class Inbound {
     this.#sessions = new Array(capacity).fill(undefined);
     this.#epochs = new Array(capacity).fill(undefined);
     this.#numbers = new Float64Array(capacity);
+    this.#rx = new Uint32Array(capacity);
   }
 
   get full(): boolean {
@@ -78,10 +100,9 @@ export class Inbound {
     this.#slowOpens = 0;
   }
 
-  /** Takes the record at off..end of `peer`'s datagram, whose first record stands at `first`. `side`: the session that
-   * the connection id there names, -1 if it has none. Returns the record's length, -1 if it is malformed. One of an
-   * epoch without keys is counted and passed over, like one that does not open: RFC 9147 §6.1. */
-  add(peer: InboundPeer, off: number, end: number, side = -1, first = off): number {
+  /** Takes the record at off..end of `peer`'s datagram. Returns its length, -1 if it is malformed. One of an epoch without
+   * keys is counted and passed over, like one that does not open: RFC 9147 §6.1. */
+  add(peer: InboundPeer, off: number, end: number, { side, first, rx }: RecordSource): number {
     const header = this.#header;
     const { u8, u32, i32 } = this.#memory;
     if (!parseUnifiedHeader(u8, off, end, side < 0 ? 0 : CONNECTION_ID_LEN, header)) return -1;
@@ -108,6 +129,7 @@ export class Inbound {
     i32[(at + RECORD.key) >> 2] = epoch.key;
     u32[(at + RECORD.dst) >> 2] = this.#plaintexts + index * PLAINTEXT_STRIDE;
     this.#peers[index] = peer;
+    this.#rx[index] = rx;
     this.#sessions[index] = session;
     this.#epochs[index] = epoch;
     return recordLen;
@@ -163,7 +185,17 @@ export class Inbound {
     }
     this.#counters.add("records_opened");
     session.noteAuthentic(epoch);
-    sink.plaintext(peer, session, epoch, number, this.#memory.u32[(at + RECORD.dst) >> 2], len);
+    const { u32 } = this.#memory;
+    const opened: Mutable<OpenedRecord> = this.#opened ??= { peer, session, epoch, number, ...NOWHERE };
+    opened.peer = peer;
+    opened.session = session;
+    opened.epoch = epoch;
+    opened.number = number;
+    opened.off = u32[(at + RECORD.dst) >> 2];
+    opened.len = len;
+    opened.recordLen = u32[(at + RECORD.len) >> 2];
+    opened.rx = this.#rx[index];
+    sink.plaintext(opened);
   }
 
   /** The session whose epoch the bits may name, of those without connection ids: the current one first. RFC 9147 §9:

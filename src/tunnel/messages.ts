@@ -63,6 +63,8 @@ export type WorkerEvent =
   /** The server's welcome (client), or a client welcomed (server): body of the inner frame. */
   | { readonly type: "welcome"; readonly client: number; readonly body: Uint8Array }
   | { readonly type: "parameters"; readonly client: number; readonly body: Uint8Array; readonly note: string }
+  /** A client has proved that it is elsewhere now. */
+  | { readonly type: "moved"; readonly client: number; readonly to: PlainAddress }
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }

@@ -7,6 +7,7 @@ import type { Session } from "../session/session.ts";
 import type { Emitter, Sealing } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
 import { PacketQueue } from "./packet_queue.ts";
+import { Roaming } from "./roaming.ts";
 
 /** The key that the pacer seals with, and the one it will seal with: each is freed when the pacer has left it.
  * There is one pending change at a time; a newer one waits its turn. */
@@ -87,12 +88,14 @@ export class Peer implements InboundPeer {
   /** True once inner packets may flow. */
   open = false;
   lastAuthenticNs = 0;
+  readonly roaming: Roaming;
   readonly queue: PacketQueue;
   readonly unpacker: Unpacker;
   readonly reassembler: Reassembler;
 
   /** `frames`: of the inner protocol that it speaks, version 1 unless given. */
   constructor(readonly index: number, memory: Memory, queueLen: number, frames?: FrameDialect) {
+    this.roaming = new Roaming(memory);
     this.queue = new PacketQueue(memory, queueLen);
     this.reassembler = new Reassembler(memory);
     this.unpacker = new Unpacker(memory.u8, this.reassembler, frames);
@@ -106,6 +109,7 @@ export class Peer implements InboundPeer {
     this.address = this.pendingAddress;
     this.local = this.pendingLocal;
     this.fd = this.pendingFd;
+    if (this.address !== undefined) this.roaming.settle(this.address);
     this.pendingAddress = undefined;
     this.reassembler.reset();
   }

@@ -1,10 +1,12 @@
 /** The data Worker of a server: many peers, one TUN device read eagerly into a bounded queue for each, one train per
  * client with the length and rate that the client asked for and its entry allows. */
 
+import { equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import type { ClientParameters } from "../wire/inner_control.ts";
 import {
@@ -14,12 +16,14 @@ import {
   WELCOME_STATUS,
 } from "../wire/inner_control.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
+import { emitPathMessage, PATH_COOKIE_LEN, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
 import { type Grant, grant, sameTrain } from "./grant.ts";
+import type { OpenedRecord } from "./inbound.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
@@ -207,6 +211,7 @@ export class ServerPlane extends DataPlane {
     const before = peer.address;
     peer.promote();
     peer.open = false;
+    peer.train?.emitter.endAside();
     if (peer.address !== undefined) {
       this.#handshaking.delete(this.#limits.hash.ofAddress(peer.address, "endpoint"));
     }
@@ -214,6 +219,71 @@ export class ServerPlane extends DataPlane {
       this.#addresses.unbind(before, peer.index);
     }
     this.tell({ type: "authentic", client: peer.index });
+  }
+
+  protected arrived(peer: Peer, record: OpenedRecord): void {
+    const { roaming } = peer;
+    const { session, epoch, number, rx } = record;
+    const from = rx + RX.from;
+    if (peer.keyed !== session || session !== peer.current) return;
+    if (roaming.isProbed(from)) return peer.train!.emitter.credit(record.recordLen);
+    if (!session.isNewest(epoch, number)) return;
+    if (!roaming.isHome(from)) this.#probe(peer, session, record);
+    else if (roaming.cookie !== undefined) this.#endProbe(peer); // it is where it was
+  }
+
+  /** The newest record came from elsewhere. A move between IPv4 and IPv6 is another length of packets: that takes a new
+   * handshake (protocol.md §1). */
+  #probe(peer: Peer, session: Session, { rx, recordLen }: OpenedRecord): void {
+    const { roaming, train } = peer;
+    const address = this.address(rx + RX.from)!;
+    if (!session.ids.rrc || !roaming.mayProbe(this.nowNs)) return;
+    if (address.ip.length !== peer.address!.ip.length) return;
+    const fd = this.#config.udpFds[this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift];
+    const place = { fd, address, local: this.address(rx + RX.to) };
+    const cookie = new Uint8Array(PATH_COOKIE_LEN);
+    this.ports.entropy.fill(cookie);
+    const { emitter } = train!;
+    const rate = this.#rates[peer.index];
+    roaming.begin(place, cookie, emitter.train.intervalNs + (rate > 0 ? 1 / rate : 0), this.nowNs);
+    const challenge = emitPathMessage(PATH_MESSAGE.challenge, cookie);
+    emitter.aside({ fd, to: address, from: place.local }, CONTENT_TYPE.returnRoutabilityCheck, challenge);
+    emitter.credit(recordLen);
+    this.counters.add("moves_probed");
+  }
+
+  #endProbe(peer: Peer): void {
+    peer.roaming.fail(this.nowNs);
+    peer.train?.emitter.endAside();
+    this.counters.add("moves_failed");
+  }
+
+  protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
+    const emitter = peer.train?.emitter;
+    if (emitter === undefined || peer.keyed !== session || session !== peer.current) return;
+    const { roaming } = peer;
+    if (message.type === PATH_MESSAGE.challenge) {
+      const response = emitPathMessage(PATH_MESSAGE.response, message.cookie);
+      const isPut = emitter.content(CONTENT_TYPE.returnRoutabilityCheck, response);
+      if (!isPut) this.counters.add("control_dropped");
+    } else if (roaming.cookie === undefined || !equalsConstantTime(roaming.cookie, message.cookie)) {
+      return; // RFC 9853 §5.4: an answer to nothing is discarded
+    } else if (message.type === PATH_MESSAGE.drop) {
+      this.#endProbe(peer); // the client has left that place again
+    } else if (roaming.isProbed(rx + RX.from)) {
+      this.#moved(peer, emitter);
+    }
+  }
+
+  #moved(peer: Peer, emitter: Emitter): void {
+    const { fd, address, local } = peer.roaming.prove();
+    peer.fd = fd;
+    peer.address = address;
+    peer.local = local;
+    emitter.setDestination(fd, address, local);
+    emitter.endAside();
+    this.counters.add("moves_proved");
+    this.tell({ type: "moved", client: peer.index, to: address });
   }
 
   protected innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void {
@@ -398,6 +468,7 @@ export class ServerPlane extends DataPlane {
         return this.#forget(peer, "its key is worn out");
       }
     }
+    if (peer.roaming.isOverdue(this.nowNs)) this.#endProbe(peer);
     if (peer.current === undefined && peer.pending === undefined) return;
     const rate = this.#rates[peer.index];
     const leastNs = peer.current === undefined ? FIRST_SIGN_NS : CLIENT_TIMEOUT_NS;

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { ADDR, type EndpointAddress, IO, RX, RX_FLAG, TUN_DESC } from "../../src/ports/mod.ts";
-import { readAddress, type ShimPacketIo } from "../../ffi/mod.ts";
+import { ADDR, type EndpointAddress, IO, readAddress, RX, RX_FLAG, TUN_DESC } from "../../src/ports/mod.ts";
+import type { ShimPacketIo } from "../../ffi/mod.ts";
 import { ANY_PORT, isRoot, LOOPBACK, memory, randomBytes, shim, symbols } from "./support.ts";
 
 const LOOPBACK6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { histogramBucket, histogramBucketNs, histogramQuantile, readAddress } from "../../ffi/mod.ts";
-import { HIST_BUCKETS, IO, RING, RX } from "../../src/ports/mod.ts";
+import { histogramBucket, histogramBucketNs, histogramQuantile } from "../../ffi/mod.ts";
+import { HIST_BUCKETS, IO, readAddress, RING, RX } from "../../src/ports/mod.ts";
 import { CONFIG, counters, INTERVAL_NS, startRing, waitForSlots, withPacer } from "./pacer_support.ts";
 import {
   ANY_PORT,

@@ -62,12 +62,12 @@ export class Talk {
     const end = this.#datagram + datagram.length;
     for (let at = this.#datagram; at < end;) {
       if (!isUnifiedHeader(this.#memory.u8[at])) break;
-      const len = this.#inbound.add(this.#peer, at, end);
+      const len = this.#inbound.add(this.#peer, at, end, { side: -1, first: this.#datagram, rx: 0 });
       if (len <= 0) break;
       at += len;
     }
     this.#inbound.run(nowNs(), {
-      plaintext: (_peer, session, { epoch }, number, off, len) => {
+      plaintext: ({ session, epoch: { epoch }, number, off, len }) => {
         let last = off + len - 1;
         while (this.#memory.u8[last] === 0) last--;
         const content = this.#memory.u8.slice(off, last);

@@ -3,7 +3,7 @@
 
 import { toHex } from "../../src/base/mod.ts";
 import type { EndpointAddress, Memory, PacketIo } from "../../src/ports/mod.ts";
-import { ADDR, IO, RX, RX_FLAG, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../../src/ports/mod.ts";
+import { IO, RX, RX_FLAG, RX_STRIDE, TUN_DESC, TUN_STRIDE, writeAddress } from "../../src/ports/mod.ts";
 import { addressKey } from "../../src/tunnel/address_table.ts";
 
 const RX_CAP = 32;
@@ -83,8 +83,8 @@ export class SimIo implements PacketIo {
       const peer = this.#peers.get(id ?? addressKey(from)) ?? -1;
       i32[(rx + RX.peer) >> 2] = peer;
       u32[(rx + RX.flags) >> 2] = id !== undefined && peer >= 0 ? RX_FLAG.byId : 0;
-      this.#writeAddress(rx + RX.from, from);
-      this.#writeAddress(rx + RX.to, to);
+      writeAddress(this.#memory, rx + RX.from, from);
+      writeAddress(this.#memory, rx + RX.to, to);
       f64[(rx + RX.timeNs) >> 3] = this.#nowNs();
     });
     const packets = this.#tun.splice(0, Math.min(this.#tunMax, TUN_CAP));
@@ -127,15 +127,5 @@ export class SimIo implements PacketIo {
   setPeerOfId(id: Uint8Array, peer: number): void {
     if (peer < 0) this.#peers.delete(toHex(id));
     else this.#peers.set(toHex(id), peer);
-  }
-
-  #writeAddress(off: number, { ip, port, scope }: EndpointAddress): void {
-    const { u8, u32 } = this.#memory;
-    u8.fill(0, off, off + ADDR.size);
-    u8[off + ADDR.family] = ip.length === 4 ? 4 : 6;
-    u8[off + ADDR.port] = port & 0xff;
-    u8[off + ADDR.port + 1] = port >> 8;
-    u32[(off + ADDR.scope) >> 2] = scope ?? 0;
-    u8.set(ip, off + ADDR.ip);
   }
 }

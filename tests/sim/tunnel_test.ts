@@ -146,15 +146,6 @@ Deno.test("a client that restarts with another schedule gets it, and no nonce is
   }
 });
 
-Deno.test("a client whose address changes is found again", () => {
-  const world = new World({ seed: 24 });
-  assert.ok(world.runUntilUp(3 * SECOND));
-  const own = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
-  world.network.move(own, { ip: new Uint8Array([198, 51, 100, 7]), port: 50_123 });
-  assert.ok(world.runUntilUp(20 * SECOND, 2));
-  assert.deepEqual(exchange(world, 20), { up: 20, down: 20 });
-});
-
 Deno.test("an outage of an hour ends with the tunnel up again", () => {
   const world = new World({
     seed: 25,

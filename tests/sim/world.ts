@@ -13,7 +13,7 @@ import type { Order, TrainParameters, WorkerEvent } from "../../src/tunnel/messa
 import { ServerControl } from "../../src/tunnel/server_control.ts";
 import { ServerPlane } from "../../src/tunnel/server_plane.ts";
 import type { ServerWelcome } from "../../src/wire/inner_control.ts";
-import { type NetworkConditions, SimNetwork } from "./network.ts";
+import { addressText, type NetworkConditions, SimNetwork } from "./network.ts";
 import { LedgerProtection, NonceLedger } from "./nonce_ledger.ts";
 import { SimIo } from "./sim_io.ts";
 import { type PacerFault, SimPacer } from "./sim_pacer.ts";
@@ -257,6 +257,8 @@ export class SimClient extends End {
 export class SimServer extends End {
   readonly server: ServerControl;
   readonly closed: string[] = [];
+  /** Addresses that clients have moved to, in order. */
+  readonly moves: string[] = [];
   /** Types of all events that main has been told of, but handshakes. */
   readonly events: string[] = [];
 
@@ -298,6 +300,7 @@ export class SimServer extends End {
 
   protected override onEvent(event: WorkerEvent): void {
     if (event.type === "closed") this.closed.push(event.reason);
+    if (event.type === "moved") this.moves.push(addressText(event.to));
     if (event.type !== "handshake") this.events.push(event.type);
   }
 }

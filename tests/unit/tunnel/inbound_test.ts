@@ -65,7 +65,7 @@ class World {
     let at = this.#datagram;
     const said = records.map((record) => {
       at += record.length;
-      return this.#inbound.add(this.peer, at - record.length, end, side, this.#datagram);
+      return this.#inbound.add(this.peer, at - record.length, end, { side, first: this.#datagram, rx: 0 });
     });
     this.#run(1);
     return said;
@@ -77,14 +77,15 @@ class World {
     datagrams.forEach((datagram, index) => {
       const off = this.#datagram + index * DATAGRAM_LEN_MAX;
       this.memory.u8.set(datagram, off);
-      assert.equal(this.#inbound.add(this.peer, off, off + datagram.length), datagram.length);
+      const source = { side: -1, first: off, rx: 0 };
+      assert.equal(this.#inbound.add(this.peer, off, off + datagram.length, source), datagram.length);
     });
     this.#run(nowNs);
   }
 
   #run(nowNs: number): void {
     this.#inbound.run(nowNs, {
-      plaintext: (_peer, session, _epoch, number, off, len) => {
+      plaintext: ({ session, number, off, len }) => {
         const text = new TextDecoder().decode(this.memory.u8.slice(off, off + len - 1));
         this.taken.push({ session, number, text });
       },

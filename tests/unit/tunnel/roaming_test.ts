@@ -1,0 +1,61 @@
+/** One probe at a time, and longer and longer without one when they fail. */
+
+import assert from "node:assert/strict";
+import { ADDR, type EndpointAddress, writeAddress } from "../../../src/ports/mod.ts";
+import { HeapMemory } from "../../../src/record/heap_memory.ts";
+import { Roaming } from "../../../src/tunnel/roaming.ts";
+
+const SECOND = 1e9;
+const COOKIE = new Uint8Array(8).fill(7);
+const at = (n: number): EndpointAddress => ({ ip: Uint8Array.of(192, 0, 2, n), port: 1000 + n });
+const placeOf = (n: number) => ({ fd: 3, address: at(n), local: undefined });
+
+function setup() {
+  const memory = new HeapMemory(1 << 12);
+  const roaming = new Roaming(memory);
+  roaming.settle(at(1));
+  const block = memory.alloc(ADDR.size);
+  const is = (n: number) => {
+    writeAddress(memory, block, at(n));
+    return { home: roaming.isHome(block), probed: roaming.isProbed(block) };
+  };
+  return { roaming, is };
+}
+
+Deno.test("Roaming.prove() makes the probed place home, and nothing before that does", () => {
+  const { roaming, is } = setup();
+  assert.deepEqual([is(1), is(2)], [{ home: true, probed: false }, { home: false, probed: false }]);
+  assert.ok(roaming.mayProbe(0));
+  roaming.begin(placeOf(2), COOKIE, 0, 0);
+  assert.equal(roaming.mayProbe(0), false, "one at a time");
+  assert.deepEqual(roaming.cookie, COOKIE);
+  assert.deepEqual([is(1), is(2)], [{ home: true, probed: false }, { home: false, probed: true }]);
+  assert.deepEqual(roaming.prove(), placeOf(2));
+  assert.deepEqual([is(1), is(2)], [{ home: false, probed: false }, { home: true, probed: false }]);
+  assert.equal(roaming.cookie, undefined);
+  assert.ok(roaming.mayProbe(0));
+});
+
+Deno.test("Roaming.isOverdue() gives a probe a second and four slots of both sides", () => {
+  const { roaming } = setup();
+  assert.equal(roaming.isOverdue(100 * SECOND), false, "there is none");
+  roaming.begin(placeOf(2), COOKIE, 0.5 * SECOND, 10 * SECOND);
+  assert.deepEqual([12.9, 13].map((s) => roaming.isOverdue(s * SECOND)), [false, true]);
+});
+
+Deno.test("Roaming.fail() keeps quiet for 1, 2, 4 … 30 s, until a probe succeeds", () => {
+  const { roaming, is } = setup();
+  let nowNs = 0;
+  const failOnce = () => {
+    roaming.begin(placeOf(2), COOKIE, 0, nowNs);
+    roaming.fail(nowNs);
+    const from = nowNs;
+    while (!roaming.mayProbe(nowNs)) nowNs += 0.5 * SECOND;
+    return (nowNs - from) / SECOND;
+  };
+  assert.deepEqual(Array.from({ length: 7 }, failOnce), [1, 2, 4, 8, 16, 30, 30]);
+  assert.equal(is(1).home, true);
+  roaming.begin(placeOf(3), COOKIE, 0, nowNs);
+  roaming.prove();
+  assert.equal(failOnce(), 1);
+});
