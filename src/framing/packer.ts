@@ -24,6 +24,14 @@ assert(PLAINTEXT_MIN_LEN >= FRAGMENT_HEAD_LEN + FRAGMENT_MIN_LEN, "every fresh p
  * next plaintext · nothing is written, there is no room. */
 export const PACKED = { whole: 0, split: 1, full: 2 } as const;
 
+/** What writes control frames into what is left of a plaintext: the multiplexer of streams. */
+export interface FrameSource {
+  /** Whether `fill` would write something, given room. */
+  wants(nowNs: number): boolean;
+  /** Writes one frame of at most `len` bytes at `off` and returns its length; 0: nothing, or too little room. */
+  fill(off: number, len: number, nowNs: number): number;
+}
+
 export class Packer {
   readonly #u8: Uint8Array;
   #off = 0;
@@ -84,6 +92,16 @@ export class Packer {
     this.#u8.set(frame, this.#at);
     this.#at += frame.length;
     return true;
+  }
+
+  /** Appends frames of `source` while there are some that fit; whether there were. */
+  frames(source: FrameSource, nowNs: number): boolean {
+    const from = this.#at;
+    for (let len = 1; len > 0; this.#at += len) {
+      len = source.fill(this.#at, this.#end - this.#at, nowNs);
+      assert(len <= this.#end - this.#at, "a frame stays within its plaintext");
+    }
+    return this.#at > from;
   }
 
   /** Fills up with padding (type 0x00 and zeros). Returns how many bytes are used, for `resume`. */

@@ -3,7 +3,7 @@
  * lost record stops no stream but its own, and streams outlive the session or the connection under them.
  *
  * The tunnel calls `newSession` before the first record of each session, `fill` when a record can take something,
- * `receive` for each streams frame of an authentic record, and `tick` at `deadlineNs`. None of these throws for
+ * `receive` for each streams frame of an authentic record, and asks `wants` at `deadlineNs`. None of these throws for
  * what the other side sends. */
 
 import {
@@ -104,15 +104,21 @@ export class Mux implements StreamCommands {
     this.#sent.loseAll(this.#items);
   }
 
+  /** Whether the other side has been heard in this session. */
+  get hasMet(): boolean {
+    return this.#greeting.open;
+  }
+
   /** Whether `fill` would write something now. */
   wants(nowNs: number): boolean {
+    this.#tick(nowNs);
     return this.#writer.wants(nowNs);
   }
 
   /** Writes one streams frame of at most `len` bytes at `off` and returns its length; 0: nothing to send, or too
    * little room. May be called again for the rest of the same record. */
   fill(off: number, len: number, nowNs: number): number {
-    this.tick(nowNs);
+    this.#tick(nowNs);
     return this.#writer.write(off, len, nowNs);
   }
 
@@ -121,13 +127,13 @@ export class Mux implements StreamCommands {
     this.#reader.read(off, len, nowNs);
   }
 
-  /** When `tick` has something to do, or `fill` will have something to write, at the latest. */
+  /** When `wants` is to be asked again at the latest, if it says no. */
   get deadlineNs(): number {
     return Math.min(this.#sent.deadlineNs, this.#received.deadlineNs);
   }
 
   /** Finds packets that must be lost by now. */
-  tick(nowNs: number): void {
+  #tick(nowNs: number): void {
     if (this.#sent.tick(nowNs, this.#items)) this.ping();
   }
 

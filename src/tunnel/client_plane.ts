@@ -17,6 +17,7 @@ import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
 import { newConnectionId } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
+import type { StreamMuxes } from "./stream_muxes.ts";
 import { keepKeysFresh, receiveRateOf, sealingOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
@@ -29,12 +30,16 @@ const FIRST_SIGN_INTERVALS = 6;
 /** Goodbye: how many slots carry the close frame before the train ends. */
 const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_MAX_NS = 1e9;
+/** A server that has said nothing of streams so long after its welcome serves none. */
+const NO_STREAMS_NS = 5e9;
 
 export class ClientPlane extends DataPlane {
   readonly #config: ClientWorkerConfig;
   readonly #peer: Peer;
   readonly #emitter: Emitter;
   #welcomed = false;
+  #welcomedNs = 0;
+  #lacksStreams = false;
   /** Silence has been reported and no new session has come since. */
   #reported = true;
   #closingAtNs = Infinity;
@@ -63,6 +68,7 @@ export class ClientPlane extends DataPlane {
     this.#peer.address = to;
     this.#peer.fd = config.udpFds[0];
     ports.io.setPeer(to, 0);
+    ports.streams?.make(0, config.up.intervalNs / config.up.burst, config.down.intervalNs);
     this.#emitter.raw(config.firstDatagram);
     this.#emitter.start();
     this.tell({ type: "ring", client: 0, ring: this.#emitter.ring, intervalNs: config.up.intervalNs });
@@ -178,6 +184,8 @@ export class ClientPlane extends DataPlane {
       } else if (!this.#welcomed && equalsConstantTime(welcome.nonce, this.#config.nonce)) {
         this.#welcomed = true;
         peer.open = welcome.status === 0 || welcome.status === 1;
+        this.#welcomedNs = this.nowNs;
+        if (peer.open) this.beginStreams(peer, session);
         this.tell({ type: "welcome", client: 0, body });
       }
     }
@@ -190,8 +198,11 @@ export class ClientPlane extends DataPlane {
     this.tell({ type: "closed", client: 0, reason });
   }
 
+  /** Who has no TUN device has no use for packets. */
   protected admits(): boolean {
-    return true;
+    const { streams } = this.ports;
+    if (streams !== undefined) this.counters.add("inner_destination_refused");
+    return streams === undefined;
   }
 
   protected tunBudget(): number {
@@ -233,6 +244,15 @@ export class ClientPlane extends DataPlane {
       this.#sendParameters();
     }
     this.#watch();
+    if (this.ports.streams !== undefined) this.#watchStreams(this.ports.streams);
+  }
+
+  #watchStreams(streams: StreamMuxes): void {
+    if (this.#lacksStreams || !this.#peer.open || streams.hasMet(0)) return;
+    if (this.nowNs - this.#welcomedNs < NO_STREAMS_NS) return;
+    this.#lacksStreams = true;
+    const text = 'the server answers no streams: is "udp" in its server.modes?';
+    this.tell({ type: "notice", level: "warn", text });
   }
 
   /** Notices that nothing authentic has come for too long, and that a key is worn out. */

@@ -8,6 +8,7 @@ import { IO, KEY_MATERIAL, readAddress, RX, RX_FLAG, TUN_DESC } from "../ports/m
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { isUnifiedHeader } from "../wire/dtls_unified_header.ts";
+import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import { parsePathMessage, type PathMessage } from "../wire/path_check.ts";
 import { FIRST_EPOCH, type Session } from "../session/session.ts";
@@ -17,6 +18,7 @@ import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
 import type { Peer } from "./peer.ts";
+import type { StreamMuxes } from "./stream_muxes.ts";
 
 // Chosen here.
 const HOUSEKEEPING_NS = 100e6;
@@ -39,6 +41,8 @@ export interface DataPlanePorts {
   readonly counters: DataCounters;
   /** Int32[1] shared with main: events that it has not handled yet. */
   readonly eventsInFlight: Int32Array;
+  /** Left out where there are no streams. */
+  readonly streams?: StreamMuxes;
   post(event: WorkerEvent): void;
 }
 
@@ -103,7 +107,7 @@ export abstract class DataPlane {
   turn(): boolean {
     this.#orders();
     if (this.stopped) return false;
-    const wakeNs = this.pump();
+    const wakeNs = Math.min(this.pump(), this.#pumpStreams());
     const { f64, u32 } = this.memory;
     const io = this.#io;
     u32[(io + IO.tunMax) >> 2] = Math.min(this.tunBudget(), u32[(io + IO.tunCap) >> 2]);
@@ -119,6 +123,35 @@ export abstract class DataPlane {
       this.housekeeping();
     }
     return true;
+  }
+
+  #pumpStreams(): number {
+    const { streams, clock } = this.ports;
+    if (streams === undefined) return Infinity;
+    const isMore = streams.drain();
+    const wakeNs = streams.pump((index) => {
+      const peer = this.peerOf(index);
+      return peer?.open === true && peer.streaming !== undefined ? peer.train?.emitter : undefined;
+    }, clock.nowNs());
+    return isMore ? 0 : wakeNs;
+  }
+
+  /** The peer's streams go on over this session, once its schedule is settled. */
+  protected beginStreams(peer: Peer, session: Session): void {
+    if (this.ports.streams === undefined || peer.streaming === session) return;
+    peer.streaming = session;
+    this.ports.streams.begin(peer.index);
+  }
+
+  /** Whether a session that has had no streams may have some now. */
+  protected takesStreams(_peer: Peer, _session: Session): boolean {
+    return false;
+  }
+
+  #streamsFrame(peer: Peer, session: Session, off: number, len: number): void {
+    if (peer.streaming === session || this.takesStreams(peer, session)) {
+      this.ports.streams!.receive(peer.index, off, len, this.nowNs);
+    } else this.counters.add("streams_refused");
   }
 
   /** Brings the counters that the shim keeps into the common block. */
@@ -260,7 +293,8 @@ export abstract class DataPlane {
 
   /** Unpacker's sink: a control frame. */
   control(type: number, off: number, len: number): void {
-    this.innerControl(this.#from!, this.#session!, type, this.memory.u8.slice(off, off + len));
+    if (type === INNER_TYPE.streams) this.#streamsFrame(this.#from!, this.#session!, off, len);
+    else this.innerControl(this.#from!, this.#session!, type, this.memory.u8.slice(off, off + len));
   }
 
   /** Unpacker's sink: the rest of a record that makes no sense. */
@@ -295,6 +329,11 @@ export abstract class DataPlane {
     }
     this.counters.set("inner_fragments_dropped", dropped);
     this.counters.set("inner_unknown_type", unknown);
+    const streams = this.ports.streams?.count();
+    if (streams === undefined) return;
+    this.counters.set("streams_open", streams.streams);
+    this.counters.set("streams_packets_lost", streams.packetsLost);
+    this.counters.set("streams_datagrams_dropped", streams.datagramsDropped);
   }
 
   #flush(): void {

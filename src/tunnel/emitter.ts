@@ -7,7 +7,7 @@
 import { assert } from "../base/mod.ts";
 import { slotGapMinNs } from "../config/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
-import { PACKED, Packer } from "../framing/packer.ts";
+import { type FrameSource, PACKED, Packer } from "../framing/packer.ts";
 import type { Aside, EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } from "../ports/mod.ts";
 import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
 import { SlotSchedule } from "../schedule/mod.ts";
@@ -343,6 +343,20 @@ export class Emitter {
       this.#finishPlaintext(off);
     }
     return moved;
+  }
+
+  /** Moves frames of `source` into plaintexts, as far as late binding allows. */
+  pumpFrames(source: FrameSource, nowNs: number): void {
+    this.#pumpRaw();
+    while (source.wants(nowNs)) {
+      const reopened = this.#reopen();
+      const off = reopened || this.#beginData();
+      if (off === 0) return;
+      const isMore = this.#packer.frames(source, nowNs);
+      if (!isMore && reopened === 0) return; // claimed and not published: the next claim gives it again
+      this.#finishPlaintext(off);
+      if (!isMore) this.#openUsed = 0; // what is left is too little for this source
+    }
   }
 
   /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */

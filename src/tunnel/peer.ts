@@ -88,6 +88,8 @@ export class Peer implements InboundPeer {
   /** True once inner packets may flow. */
   open = false;
   lastAuthenticNs = 0;
+  /** The session that carries the peer's streams: frames of another one are not for them. */
+  streaming: Session | undefined;
   readonly roaming: Roaming;
   readonly queue: PacketQueue;
   readonly unpacker: Unpacker;
@@ -126,6 +128,7 @@ export class Peer implements InboundPeer {
     this.pending?.close();
     this.current = this.pending = this.keyed = undefined;
     this.address = this.pendingAddress = undefined;
+    this.streaming = undefined;
     this.open = false;
     this.queue.clear();
     this.train?.emitter.abandon();

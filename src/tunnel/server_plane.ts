@@ -307,6 +307,15 @@ export class ServerPlane extends DataPlane {
     }
   }
 
+  /** A client's streams begin with its first frame of them: others have none. */
+  protected override takesStreams(peer: Peer, session: Session): boolean {
+    if (session !== peer.current || !peer.open) return false;
+    const { intervalNs, burst } = peer.train!.emitter.train;
+    this.ports.streams?.make(peer.index, intervalNs / burst, 1 / this.#rates[peer.index]);
+    this.beginStreams(peer, session);
+    return peer.streaming === session;
+  }
+
   /** The first parameters of a session that can be granted settle its schedule; later ones change nothing. */
   #settle(peer: Peer, session: Session, wish: ClientParameters): { status: number; note: string } {
     const { maxSpeedBitsPerS } = this.#config.clients[peer.index];
@@ -392,6 +401,7 @@ export class ServerPlane extends DataPlane {
     }
     peer.closeTrain();
     peer.closeSessions();
+    this.ports.streams?.end(peer.index);
     this.#told[peer.index] = undefined;
     this.#active.delete(peer);
     this.tell({ type: "closed", client: peer.index, reason });

@@ -29,7 +29,7 @@ export const CONTROL_HEAD_LEN = 3;
 
 /** True for the control types that this version has a meaning for. */
 export function isKnownControl(type: number): boolean {
-  return type >= INNER_TYPE.clientParameters && type <= INNER_TYPE.close;
+  return (type >= INNER_TYPE.clientParameters && type <= INNER_TYPE.close) || type === INNER_TYPE.streams;
 }
 
 /** One parsed frame: filled anew by each `parseFrame`. Offsets are of the bytes parsed from. */

@@ -3,7 +3,13 @@
 
 import { assert, concat } from "../../src/base/mod.ts";
 import { Mux, type MuxLimits } from "../../src/mux/mux.ts";
-import type { EndpointAddress, StreamAddress, StreamEvents, StreamKind } from "../../src/ports/mod.ts";
+import type {
+  EndpointAddress,
+  StreamAddress,
+  StreamCommands,
+  StreamEvents,
+  StreamKind,
+} from "../../src/ports/mod.ts";
 import { SEND_CREDIT } from "../../src/ports/mod.ts";
 import { type NetworkConditions, SimNetwork } from "./network.ts";
 import { VirtualTime } from "./virtual_time.ts";
@@ -51,12 +57,19 @@ export class LocalSide implements StreamEvents {
   readonly jobs: Map<number, Job>;
   readonly datagrams: { id: number; address: StreamAddress; bytes: Uint8Array }[] = [];
   lostCount = 0;
-  readonly #end: MuxEnd;
+  readonly #commands: () => StreamCommands;
+  readonly #time: VirtualTime;
   readonly #chunk = new Uint8Array(CHUNK_LEN);
   #nextId: number;
 
-  constructor(end: MuxEnd, jobs: Map<number, Job>, client: boolean) {
-    this.#end = end;
+  constructor(
+    commands: () => StreamCommands,
+    time: VirtualTime,
+    jobs: Map<number, Job>,
+    client: boolean,
+  ) {
+    this.#commands = commands;
+    this.#time = time;
     this.jobs = jobs;
     this.#nextId = client ? 1 : 2;
   }
@@ -67,7 +80,7 @@ export class LocalSide implements StreamEvents {
     this.#nextId += 2;
     const job = this.jobs.get(key) ?? { up: 0, down: 0 };
     const stream = this.#add(id, key, job.up, job.down, job.stalled === "opener");
-    this.#end.mux.open(id, kind, { host: `job${key}.test`, port: key });
+    this.#commands().open(id, kind, { host: `job${key}.test`, port: key });
     this.pump(stream);
     return stream;
   }
@@ -78,7 +91,7 @@ export class LocalSide implements StreamEvents {
     assert(target.host === `job${key}.test`, "a target comes as it was given");
     const job = this.jobs.get(key) ?? { up: 0, down: 0 };
     const stream = this.#add(id, key, job.down, job.up, job.stalled === "acceptor");
-    this.#end.mux.accept(id, ANYWHERE);
+    this.#commands().accept(id, ANYWHERE);
     stream.state = "accepted";
     if (kind === "stream") this.pump(stream);
   }
@@ -97,10 +110,10 @@ export class LocalSide implements StreamEvents {
         throw new Error(`byte ${stream.received + i} of stream ${id} is wrong`);
       }
     }
-    if (stream.received === 0) stream.firstByteNs = this.#end.time.nowNs();
-    stream.lastByteNs = this.#end.time.nowNs();
+    if (stream.received === 0) stream.firstByteNs = this.#time.nowNs();
+    stream.lastByteNs = this.#time.nowNs();
     stream.received += len;
-    if (!stream.stalled) this.#end.mux.consumed(id, len);
+    if (!stream.stalled) this.#commands().consumed(id, len);
   }
 
   finished(id: number): void {
@@ -138,11 +151,11 @@ export class LocalSide implements StreamEvents {
       for (let i = 0; i < len; i++) this.#chunk[i] = patternAt(stream.key, stream.written + i);
       stream.written += len;
       stream.credit -= len;
-      this.#end.mux.write(stream.id, this.#chunk, 0, len);
+      this.#commands().write(stream.id, this.#chunk, 0, len);
     }
     if (stream.written === stream.out) {
       stream.finishedHere = true;
-      this.#end.mux.finish(stream.id);
+      this.#commands().finish(stream.id);
     }
   }
 
@@ -159,7 +172,7 @@ export class LocalSide implements StreamEvents {
       received: 0,
       state: "open",
       reason: 0,
-      openedNs: this.#end.time.nowNs(),
+      openedNs: this.#time.nowNs(),
       firstByteNs: Infinity,
       lastByteNs: 0,
     };
@@ -194,7 +207,7 @@ export class MuxEnd {
   constructor(time: VirtualTime, options: EndOptions, jobs: Map<number, Job>, instance: number) {
     this.time = time;
     this.options = options;
-    this.local = new LocalSide(this, jobs, options.client);
+    this.local = new LocalSide(() => this.mux, time, jobs, options.client);
     this.#instance = instance;
     this.mux = this.#newMux();
     this.#slot(time.nowNs());

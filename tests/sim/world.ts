@@ -12,7 +12,11 @@ import { Mailbox } from "../../src/tunnel/mailbox.ts";
 import type { Order, TrainParameters, WorkerEvent } from "../../src/tunnel/messages.ts";
 import { ServerControl } from "../../src/tunnel/server_control.ts";
 import { ServerPlane } from "../../src/tunnel/server_plane.ts";
+import { BRIDGE_RING_LEN, BridgeEnd } from "../../src/tunnel/stream_bridge.ts";
+import { StreamMuxes } from "../../src/tunnel/stream_muxes.ts";
+import { StreamRing } from "../../src/tunnel/stream_ring.ts";
 import type { ServerWelcome } from "../../src/wire/inner_control.ts";
+import { type Job, LocalSide } from "./mux_world.ts";
 import { addressText, type NetworkConditions, SimNetwork } from "./network.ts";
 import { LedgerProtection, NonceLedger } from "./nonce_ledger.ts";
 import { SimIo } from "./sim_io.ts";
@@ -44,6 +48,10 @@ export interface WorldOptions {
   readonly wrongKey?: boolean;
   /** A second client with a key and an inner address of its own. */
   readonly twoClients?: boolean;
+  /** Streams instead of packets: what they carry, by key. */
+  readonly jobs?: readonly Job[];
+  /** The server knows nothing of streams. */
+  readonly serverHasNoStreams?: boolean;
 }
 
 export const TRAIN: TrainParameters = {
@@ -109,14 +117,29 @@ abstract class End {
   readonly log: string[] = [];
   alive = true;
   protected readonly ports: DataPlanePorts;
+  /** The local side of streams (at a server: the first client's), and its way to the data plane. */
+  readonly local: LocalSide;
+  readonly #bridge: BridgeEnd;
   plane!: DataPlane;
   protected control!: Control;
   readonly #events = new Int32Array(new SharedArrayBuffer(4));
+  readonly #rings = {
+    commands: StreamRing.create(BRIDGE_RING_LEN).buffer,
+    events: StreamRing.create(BRIDGE_RING_LEN).buffer,
+  };
   #turnAtNs = Infinity;
   #timerAtNs = Infinity;
 
-  constructor(protected readonly world: World, at: EndpointAddress, seed: number) {
+  constructor(protected readonly world: World, at: EndpointAddress, seed: number, client: boolean) {
     const { time, network } = world;
+    this.#bridge = new BridgeEnd(
+      new StreamRing(this.#rings.commands),
+      new StreamRing(this.#rings.events),
+      () => this.wake(),
+    );
+    const jobs = new Map((world.options.jobs ?? []).map((job, key) => [key, job]));
+    const commands = this.#bridge.commands(0);
+    this.local = new LocalSide(() => commands, time, jobs, client);
     this.protection = new LedgerProtection(this.memory, world.ledger);
     this.pacer = new SimPacer(this.memory, this.protection, time, {
       send: (_fd, bytes, to) => {
@@ -140,7 +163,26 @@ abstract class End {
       counters: this.counters,
       eventsInFlight: this.#events,
       post: (event) => time.after(0, () => this.#handle(event)),
+      streams: this.#hasStreams(client) ? this.#streams(client, seed) : undefined,
     };
+  }
+
+  #hasStreams(client: boolean): boolean {
+    const { jobs, serverHasNoStreams } = this.world.options;
+    return jobs !== undefined && (client || serverHasNoStreams !== true);
+  }
+
+  #streams(client: boolean, seed: number): StreamMuxes {
+    const drain = () => {
+      if (this.alive && this.#bridge.drainEvents(() => this.local)) this.world.time.after(0, drain);
+    };
+    const bridge = new BridgeEnd(
+      new StreamRing(this.#rings.events),
+      new StreamRing(this.#rings.commands),
+      () => this.world.time.after(0, drain),
+    );
+    const { memory: { u8 } } = this;
+    return new StreamMuxes({ client, carrier: "datagrams", u8, entropy: new SeededEntropy(-seed), bridge });
   }
 
   protected order(order: Order, ...bytes: readonly Uint8Array[]): void {
@@ -173,6 +215,7 @@ abstract class End {
 
   #handle(event: WorkerEvent): void {
     if (!this.alive) return;
+    if (event.type === "notice") this.log.push(`${event.level} ${event.text}`);
     this.#events[0]--;
     this.control.handle(event, this.world.time.nowNs());
     this.onEvent(event);
@@ -207,7 +250,7 @@ export class SimClient extends End {
     longTermKey = world.key,
     options: WorldOptions = world.options,
   ) {
-    super(world, at, seed);
+    super(world, at, seed, true);
     const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : longTermKey;
     this.client = new ClientControl(
       {
@@ -263,7 +306,7 @@ export class SimServer extends End {
   readonly events: string[] = [];
 
   constructor(world: World, seed: number) {
-    super(world, SERVER_AT, seed);
+    super(world, SERVER_AT, seed, false);
     const suites = [0x1301, 0x1303];
     const groups = GROUPS;
     const cookieSecret = new Uint8Array(32);

@@ -193,6 +193,19 @@ Deno.test("what is lost leaves again: open, bytes, end, reset; of bytes only wha
   equal(bench.mux.snapshot().streams, 0);
 });
 
+Deno.test("wants() that says no has moved deadlineNs on, or nothing is left to wait for", () => {
+  const bench = new Bench(true);
+  bench.mux.open(1, "stream", TARGET);
+  bench.mux.ping();
+  bench.sent();
+  bench.peer(opened(1));
+  for (let i = 0; i < 100; i++) {
+    bench.nowNs = Math.max(bench.nowNs + 1, Math.min(bench.mux.deadlineNs, 1e15));
+    if (bench.mux.wants(bench.nowNs)) bench.sent();
+    else ok(bench.mux.deadlineNs > bench.nowNs, `at ${bench.nowNs}: ${bench.mux.deadlineNs}`);
+  }
+});
+
 Deno.test("a session that begins anew sends again what was on its way, and streams go on", () => {
   for (const carrier of ["ordered", "datagrams"] as const) {
     const bench = new Bench(true, undefined, carrier);
