@@ -1,25 +1,35 @@
 /** HKDF (RFC 5869) and the labelled form of TLS 1.3 (RFC 8446 §7.1) and DTLS 1.3 (RFC 9147 §5.9). */
 
-import { expand as hkdfExpand, extract as hkdfExtract } from "@noble/hashes/hkdf.js";
-import { sha256, sha384 } from "@noble/hashes/sha2.js";
-import { assert } from "../base/mod.ts";
-import { type HashName, hashOf } from "./suites.ts";
+import { assert, concat } from "../base/mod.ts";
+import { hashLenOf, type HashName, hmacOf } from "./suites.ts";
+import { wipe } from "./wipe.ts";
 
 /** Which label prefix: `tls` is "tls13 ", `dtls` is "dtls13" without a space (RFC 9147 §5.9). */
 export type Protocol = "tls" | "dtls";
 
 const encoder = new TextEncoder();
 const PREFIX = { tls: encoder.encode("tls13 "), dtls: encoder.encode("dtls13") } as const;
-const NO_CONTEXT = new Uint8Array(0);
 
 /** HKDF-Extract. An absent or empty salt counts as HashLen zeros (RFC 5869 §2.2). The result is as long as the hash. */
 export function extract(hash: HashName, salt: Uint8Array | undefined, ikm: Uint8Array): Uint8Array {
-  return hash === "sha256" ? hkdfExtract(sha256, ikm, salt) : hkdfExtract(sha384, ikm, salt);
+  const isEmpty = salt === undefined || salt.length === 0;
+  return hmacOf(hash, isEmpty ? new Uint8Array(hashLenOf(hash)) : salt, ikm);
 }
 
-/** HKDF-Expand to `len` bytes, at most 255 hash lengths: more throws (RFC 5869 §2.3). */
+/** HKDF-Expand to `len` bytes, at most 255 hash lengths. RFC 5869 §2.3. What it makes on the way is wiped. */
 export function expand(hash: HashName, prk: Uint8Array, info: Uint8Array, len: number): Uint8Array {
-  return hash === "sha256" ? hkdfExpand(sha256, prk, info, len) : hkdfExpand(sha384, prk, info, len);
+  assert(len <= 255 * hashLenOf(hash), "HKDF gives no more than 255 blocks");
+  const out = new Uint8Array(len);
+  let block: Uint8Array = new Uint8Array(0);
+  for (let at = 0, count = 1; at < len; at += block.length, count++) {
+    const input = concat(block, info, Uint8Array.of(count));
+    const next = hmacOf(hash, prk, input);
+    out.set(next.subarray(0, len - at), at);
+    wipe(block, input);
+    block = next;
+  }
+  wipe(block);
+  return out;
 }
 
 /** HKDF-Expand-Label, RFC 8446 §7.1. `label` is ASCII without the prefix, at most 249 bytes; `context` at most 255. */
@@ -55,5 +65,5 @@ export function deriveSecret(
   label: string,
   transcriptHash: Uint8Array,
 ): Uint8Array {
-  return expandLabel(hash, protocol, secret, label, transcriptHash, hashOf(hash, NO_CONTEXT).length);
+  return expandLabel(hash, protocol, secret, label, transcriptHash, hashLenOf(hash));
 }
