@@ -44,8 +44,8 @@ export async function runClient(
   log: Log,
   stop: Stop,
 ): Promise<number> {
-  if (config.mode === "tcp") {
-    throw new OperatorError(`TCP mode is not served by this version; use tunnel.mode = "tun"`);
+  if (config.mode !== "tun") {
+    throw new OperatorError(`This version serves mode "tun" only; use tunnel.mode = "tun"`);
   }
   for (const warning of config.warnings) log.warn(warning);
   const path = await findPath(config, shim, log, stop);

@@ -39,7 +39,7 @@ export async function runServer(
   if (!config.modes.includes("tun")) {
     throw new OperatorError(`This version serves mode "tun" only; add it to server.modes`);
   }
-  if (config.modes.includes("tcp")) log.warn('TCP mode is not served by this version, only "tun"');
+  if (config.modes.length > 1) log.warn('this version serves mode "tun" only');
   for (const warning of config.warnings) log.warn(warning);
   const host = new ServerHost(config, shim, log);
   const sockets: { fd: number; text: string }[] = [];

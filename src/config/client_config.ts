@@ -67,10 +67,11 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
 /** What belongs to the other mode would be without effect. */
 function checkMode(reading: Reading<typeof CLIENT_SETTINGS>, hasForwards: boolean): void {
   const { values } = reading;
-  const [other, of] = (values["tunnel.mode"] ?? "tun") === "tun" ? ["socks.", "tcp"] : ["tun.", "tun"];
-  const stray = Object.keys(values).filter((key) => key.startsWith(other));
-  if (of === "tcp" && hasForwards) stray.push("forward[0]");
-  const message = `it belongs to mode = "${of}"; write that in [tunnel], or leave it out`;
+  const isTun = (values["tunnel.mode"] ?? "tun") === "tun";
+  const stray = Object.keys(values).filter((key) => key.startsWith(isTun ? "socks." : "tun."));
+  if (isTun && hasForwards) stray.push("forward[0]");
+  const others = isTun ? `"tcp" or "udp"` : `"tun"`;
+  const message = `it belongs to mode = ${others}; write that in [tunnel], or leave it out`;
   for (const key of stray) reading.problem(key, message);
 }
 

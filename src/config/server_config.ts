@@ -58,7 +58,7 @@ function modesOf(
   reading: Reading<typeof SERVER_SETTINGS>,
   modes: readonly TunnelMode[],
 ): readonly TunnelMode[] {
-  if (modes.length === 0) reading.problem("server.modes", `expected "tun" or "tcp" or both`, []);
+  if (modes.length === 0) reading.problem("server.modes", `expected one at least of "tun", "tcp", "udp"`, []);
   return Object.freeze([...new Set(modes)]);
 }
 

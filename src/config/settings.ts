@@ -18,6 +18,7 @@ export const SUITES = [
   "TLS_AES_256_GCM_SHA384",
   "TLS_CHACHA20_POLY1305_SHA256",
 ] as const;
+export const MODES = ["tun", "tcp", "udp"] as const;
 export const GROUPS = ["x25519mlkem768", "x25519", "secp256r1"] as const;
 
 export interface Setting<T> {
@@ -103,13 +104,9 @@ function prefixed<const P extends string, T extends Record<string, unknown>>(pre
 
 export const CLIENT_SETTINGS = {
   "tunnel.peer": setting(kind.peer, "the server; the port is 1405 unless given"),
-  "tunnel.mode": setting(
-    kind.choice("tun", "tcp"),
-    "UDP and a TUN device, or one TCP connection and a proxy",
-    {
-      default: "tun",
-    },
-  ),
+  "tunnel.mode": setting(kind.choice(...MODES), "a TUN device over UDP, or a proxy over TCP or UDP", {
+    default: "tun",
+  }),
   "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version", { default: "v1" }),
   "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
   ...prefixed("tunnel", KEYS),
@@ -152,13 +149,7 @@ export const FORWARD_SETTINGS = {
 
 export const SERVER_SETTINGS = {
   "server.listen": setting(kind.listen, "addresses and ports to listen at", { default: "0.0.0.0:1405" }),
-  "server.modes": setting(
-    kind.choices("tun", "tcp"),
-    "what is served: UDP and a TUN device, TCP and its proxy",
-    {
-      default: "tun",
-    },
-  ),
+  "server.modes": setting(kind.choices(...MODES), "modes of clients that are served", { default: "tun" }),
   ...prefixed("server", CRYPTO),
   "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405s" }),
   "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),

@@ -4,7 +4,7 @@ import type { IpPrefix } from "../wire/ip_address.ts";
 import type { DirectionConfig } from "./direction.ts";
 import type { PresharedKey } from "./key.ts";
 import type { DialRule, ForwardTarget, HostPort, ListenAddress, StreamListen } from "./kinds.ts";
-import type { GROUPS, SUITES } from "./settings.ts";
+import type { GROUPS, MODES, SUITES } from "./settings.ts";
 import type { Users } from "./users.ts";
 
 export type SuiteName = typeof SUITES[number];
@@ -54,13 +54,13 @@ export interface ClientConfig extends CommonConfig {
   readonly down: DirectionConfig;
   /** Of mode "tun". */
   readonly tun: ClientTunConfig;
-  /** Of mode "tcp". */
+  /** Of modes "tcp" and "udp". */
   readonly socks: SocksConfig;
   readonly forwards: readonly ForwardConfig[];
 }
 
-/** What is carried: packets of a TUN device over UDP, or streams over one TCP connection. */
-export type TunnelMode = "tun" | "tcp";
+/** What is carried: packets of a TUN device over UDP, or streams over one TCP connection, or over UDP. */
+export type TunnelMode = typeof MODES[number];
 
 export interface SocksConfig {
   /** Empty: no proxy. Elsewhere than at loopback addresses and in the file system only with `users`. */

@@ -1,8 +1,7 @@
-/* Proxy and dialling in this process, over real sockets at loopback addresses and any pair of joined multiplexers:
+/* Proxy and dialling in this process, over real sockets at loopback addresses and two joined multiplexers:
  *
- *   curl, ssh, … ──▶ 127.0.0.1:P ── ClientSide ══ joined ══ ServerSide ──▶ 127.0.0.1:Q, servers of the test */
+ *   curl, ssh, … ──▶ 127.0.0.1:P ── ClientSide ══ Mux ══ Mux ══ ServerSide ──▶ 127.0.0.1:Q, servers of the test */
 
-import { openShim, shimPath } from "../../ffi/mod.ts";
 import { denoSockets, systemResolver, systemTimers } from "../../src/cli/sockets.ts";
 import type { Resolver, Sockets } from "../../src/ports/sockets.ts";
 import { ClientSide, type ClientSideOptions } from "../../src/socks/client_side.ts";
@@ -12,9 +11,8 @@ import type { DialContext } from "../../src/socks/dialer.ts";
 import { ServerSide } from "../../src/socks/server_side.ts";
 import { Counters } from "../../src/status/counters.ts";
 import { parsePrefix } from "../../src/wire/ip_address.ts";
-import { join } from "../unit/socks/joined.ts";
-
-const shim = openShim(shimPath());
+import { shim } from "../ffi/support.ts";
+import { type CarrierOptions, joinByMux } from "./proxy_mux.ts";
 
 export const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
@@ -27,6 +25,7 @@ export interface ProxyLabOptions {
   readonly server?: Partial<DialContext>;
   readonly allow?: readonly DialRule[];
   readonly resolver?: Resolver;
+  readonly carrier?: CarrierOptions;
 }
 
 export class ProxyLab {
@@ -36,6 +35,7 @@ export class ProxyLab {
   readonly lines: string[] = [];
   readonly client: ClientSide;
   readonly server: ServerSide;
+  readonly #unjoin: () => void;
   /** Of the proxy, then of the local forwards. */
   ports: readonly number[] = [];
 
@@ -45,7 +45,7 @@ export class ProxyLab {
       () => [],
     );
     const common = { sockets: this.sockets, timers: systemTimers };
-    const { client, server } = join(
+    const { client, server, close } = joinByMux(
       (commands) =>
         new ClientSide({
           ...common,
@@ -71,7 +71,9 @@ export class ProxyLab {
           count: (name) => this.serverCounts.add(name),
           ...options.server,
         }),
+      options.carrier ?? { carrier: "ordered", lossRatio: 0 },
     );
+    this.#unjoin = close;
     this.client = client;
     this.server = server;
   }
@@ -90,5 +92,6 @@ export class ProxyLab {
   close(): void {
     this.client.close();
     this.server.close();
+    this.#unjoin();
   }
 }

@@ -59,7 +59,7 @@ Deno.test(
 );
 
 Deno.test(
-  "loadClientConfig() gives mode tcp a proxy at 127.0.0.1:1080, or what the file says",
+  "loadClientConfig() gives modes tcp and udp a proxy at 127.0.0.1:1080, or what the file says",
   inFolder((folder) => {
     const plain = load(folder, TCP);
     assert.equal(plain.mode, "tcp");
@@ -67,6 +67,8 @@ Deno.test(
     assert.deepEqual([plain.socks.users, plain.socks.connectionsMax], [undefined, 10_000]);
     assert.deepEqual(plain.forwards, []);
     assert.deepEqual(load(folder, TCP + "[socks]\nlisten = []\n").socks.listen, []);
+    const udp = load(folder, TCP.replace('"tcp"', '"udp"') + "[socks]\nconnections_max = 3\n");
+    assert.deepEqual([udp.mode, udp.socks.connectionsMax], ["udp", 3]);
     folder.write("users", "# who\n\nalice:secret:with colon\nbob:x\n", 0o600);
     const full = load(
       folder,
@@ -256,7 +258,7 @@ const WRONG: readonly (readonly [string, string])[] = [
   ],
   [
     MINIMAL + `[[forward]]\nlisten = "[::1]:80"\nto = "a.example:80"\n`,
-    `c.toml:4: forward: it belongs to mode = "tcp"; write that in [tunnel], or leave it out`,
+    `c.toml:4: forward: it belongs to mode = "tcp" or "udp"; write that in [tunnel], or leave it out`,
   ],
   [
     TCP + `[socks]\nlisten = ["127.0.0.2:1080", "[::]:1080"]\n`,

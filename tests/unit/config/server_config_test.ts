@@ -166,7 +166,7 @@ const WRONG: readonly (readonly [string, string])[] = [
   ],
   [
     TUN + CLIENT_A + `[server]\nmodes = []\n`,
-    `s.toml:8: server.modes = []: expected "tun" or "tcp" or both`,
+    `s.toml:8: server.modes = []: expected one at least of "tun", "tcp", "udp"`,
   ],
   [
     TUN + CLIENT_A + `allow = ["10.0.0.0/33"]\n`,
