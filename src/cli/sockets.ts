@@ -54,6 +54,16 @@ function endpointOf(address: Deno.Addr): EndpointAddress | undefined {
   return ip === undefined ? undefined : { ip, port: address.port };
 }
 
+/** Small writes go out at once; a peer that is gone for good is noticed after some hours. */
+function setOptions(connection: Deno.TcpConn): void {
+  try {
+    connection.setNoDelay();
+    connection.setKeepAlive();
+  } catch {
+    // It has gone already: whoever reads will be told.
+  }
+}
+
 class DenoConnection implements ByteConnection {
   readonly local: EndpointAddress | undefined;
   readonly remote: EndpointAddress | undefined;
@@ -66,11 +76,7 @@ class DenoConnection implements ByteConnection {
     this.#shim = shim;
     this.local = endpointOf(connection.localAddr);
     this.remote = endpointOf(connection.remoteAddr);
-    // Small writes go out at once; a peer that is gone for good is noticed after some hours.
-    if (this.remote !== undefined) {
-      (connection as Deno.TcpConn).setNoDelay();
-      (connection as Deno.TcpConn).setKeepAlive();
-    }
+    if (this.remote !== undefined) setOptions(connection as Deno.TcpConn);
   }
 
   read(out: Uint8Array): Promise<number | null> {

@@ -29,7 +29,6 @@ const NOT_PUBLIC: readonly IpPrefix[] = [
   "ff00::/8",
 ].map(prefixOf);
 
-const MAPPED = prefixOf("::ffff:0:0/96"); // RFC 4291 §2.5.5.2
 /** Prefixes behind which a packet goes to an IPv4 address, and where that stands: NAT64 (RFC 6052), 6to4 (RFC 3056). */
 const EMBEDDING = [
   { prefix: prefixOf("64:ff9b::/96"), at: 12 },
@@ -37,11 +36,6 @@ const EMBEDDING = [
 ];
 
 const holds = (prefix: IpPrefix, ip: Uint8Array) => prefixHolds(prefix, ip, 0, ip.length);
-
-/** IPv4 addresses in their own form, however they were written. */
-export function plainAddress(ip: Uint8Array): Uint8Array {
-  return ip.length === 16 && holds(MAPPED, ip) ? ip.slice(12) : ip;
-}
 
 export class DialPolicy {
   readonly #rules: DialRules;

@@ -5,7 +5,7 @@ import type { EndpointAddress } from "../ports/mod.ts";
 import type { ByteConnection, PacketSocket } from "../ports/sockets.ts";
 import { DATAGRAM_MAX_LEN, RESET_REASON, type StreamAddress } from "../ports/streams.ts";
 import type { Destination } from "../wire/host_port.ts";
-import { formatIp } from "../wire/ip_address.ts";
+import { formatIp, plainAddress } from "../wire/ip_address.ts";
 import { emitDatagram, emitReply, parseDatagram, REPLY } from "../wire/socks5.ts";
 import { equalsConstantTime } from "../base/mod.ts";
 import type { Input } from "./input.ts";
@@ -33,7 +33,7 @@ export async function associate(
   let socket: PacketSocket;
   try {
     // At the address that the program has reached the proxy at, so that it can reach this one, too.
-    socket = await context.sockets.packets({ ...connection.local ?? LOOPBACK, port: 0 });
+    socket = await context.sockets.packets({ ip: plainAddress((connection.local ?? LOOPBACK).ip), port: 0 });
   } catch (error) {
     return emitReply(reasonOf(error, REPLY.generalFailure));
   }
@@ -74,7 +74,7 @@ class Association {
     this.#connection = connection;
     this.#socket = socket;
     this.#stream = stream;
-    this.#ip = (connection.remote ?? LOOPBACK).ip;
+    this.#ip = plainAddress((connection.remote ?? LOOPBACK).ip);
     this.#port = port;
     this.#idle = new IdleWatch(context.timers, IDLE_MS, () => socket.close());
     context.count("associations");

@@ -99,3 +99,13 @@ export function prefixHolds(prefix: IpPrefix, bytes: Uint8Array, off: number, ip
   const rest = prefixLen & 7;
   return rest === 0 || ((bytes[off + whole] ^ ip[whole]) >> (8 - rest)) === 0;
 }
+
+const MAPPED: IpPrefix = {
+  ip: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0),
+  prefixLen: 96,
+};
+
+/** IPv4 addresses in their own form, also where they came as IPv6 ones (RFC 4291 §2.5.5.2). */
+export function plainAddress(ip: Uint8Array): Uint8Array {
+  return prefixHolds(MAPPED, ip, 0, ip.length) ? ip.slice(12) : ip;
+}

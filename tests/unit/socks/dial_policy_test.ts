@@ -1,6 +1,6 @@
 import { equal } from "node:assert/strict";
-import { DialPolicy, type DialRule, plainAddress } from "../../../src/socks/dial_policy.ts";
-import { parseIp, parsePrefix } from "../../../src/wire/ip_address.ts";
+import { DialPolicy, type DialRule } from "../../../src/socks/dial_policy.ts";
+import { parseIp, parsePrefix, plainAddress } from "../../../src/wire/ip_address.ts";
 
 const rule = (prefix: string, ...ports: [number, number][]): DialRule => ({
   prefix: parsePrefix(prefix)!,

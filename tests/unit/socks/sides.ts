@@ -1,5 +1,6 @@
 /** A client's and a server's local side over sockets in memory. */
 
+import type { EndpointAddress } from "../../../src/ports/mod.ts";
 import type { Resolver } from "../../../src/ports/sockets.ts";
 import { SocketError } from "../../../src/ports/sockets.ts";
 import { RESET_REASON } from "../../../src/ports/streams.ts";
@@ -70,9 +71,10 @@ export class Sides {
     return sides;
   }
 
-  /** A program that connects to listener `index` of the client. */
-  async connect(index = 0): Promise<FakeConnection> {
+  /** A program that connects to listener `index` of the client, whose ends have these addresses. */
+  async connect(index = 0, local?: EndpointAddress, remote = local): Promise<FakeConnection> {
     const [near, program] = FakeConnection.pair();
+    if (local !== undefined) Object.assign(near, { local, remote });
     this.near.listeners[index].come(near);
     await settled();
     return program;

@@ -32,6 +32,17 @@ Deno.test("an association carries datagrams both ways, names looked up at the fa
   deepEqual(near.sent, [{ data: emitDatagram({ host: "9.9.9.9", port: 53 }, fromHex("aa")), to: PROGRAM }]);
 });
 
+Deno.test("an association at a listener of both families is of the family that its program uses", async () => {
+  const sides = await Sides.open();
+  const program = await sides.connect(0, at("::ffff:127.0.0.1", 1080), at("::ffff:127.0.0.1", 50_000));
+  await program.write(fromHex("050100" + "05030001000000000000"));
+  equal(toHex(await program.readExactly(12)), "0500" + "05000001" + "7f000001" + (40_000).toString(16));
+  const [near] = sides.near.opened;
+  near.come(emitDatagram({ host: "9.9.9.9", port: 53 }, fromHex("01")), PROGRAM);
+  await settled();
+  equal(sides.far.opened[0].sent.length, 1);
+});
+
 Deno.test("an association ends with its connection, and with the far end", async () => {
   const sides = await Sides.open();
   const program = await associated(sides);

@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { fromHex, toHex } from "../../../src/base/mod.ts";
-import { formatIp, formatPrefix, parseIp, parsePrefix } from "../../../src/wire/ip_address.ts";
+import { formatIp, formatPrefix, parseIp, parsePrefix, plainAddress } from "../../../src/wire/ip_address.ts";
 
 Deno.test("parseIp() reads IPv4 and every form of IPv6 (RFC 4291 §2.2)", () => {
   const table: [string, string][] = [
@@ -88,5 +88,16 @@ Deno.test("parsePrefix() takes an address with or without a length that fits", (
     ]
   ) {
     equal(parsePrefix(text), undefined, text);
+  }
+});
+
+Deno.test("plainAddress() gives IPv4 addresses their own form and leaves others", () => {
+  for (
+    const [text, plain] of [["::ffff:10.0.0.1", "10.0.0.1"], ["10.0.0.1", "10.0.0.1"], [
+      "::10.0.0.1",
+      "::a00:1",
+    ]]
+  ) {
+    equal(formatIp(plainAddress(parseIp(text)!)), plain);
   }
 });
