@@ -47,7 +47,10 @@ export function pairPackets(
   }
   const { pairs, missing, unscheduled } = runs.end();
   const [fromNs, toNs] = first < 0 || i === first ? [0, -1] : [sent[first].actualNs, sent[i - 1].actualNs];
-  const skipped = slots.filter((slot) => slot.skipped && slot.plannedNs >= fromNs && slot.plannedNs <= toNs);
+  // What the kernel refused is a hole in the train as well.
+  const skipped = slots.filter((slot) =>
+    (slot.skipped || slot.refused) && slot.plannedNs >= fromNs && slot.plannedNs <= toNs
+  );
   return {
     pairs,
     skippedNs: Float64Array.from(skipped, ({ plannedNs }) => plannedNs),
