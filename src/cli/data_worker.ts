@@ -58,7 +58,7 @@ function run(config: WorkerConfig): void {
     }),
     clock: shim.clock,
     entropy: shim.entropy,
-    mailbox: new Mailbox<Order>(config.mailbox),
+    mailbox: new Mailbox<Order>(shim.memory.u8.buffer, config.mailbox.off, config.mailbox.len),
     counters: new DataCounters(shim.memory, config.counters),
     eventsInFlight: new Int32Array(config.eventsInFlight),
     post: (event) => scope.postMessage(event),

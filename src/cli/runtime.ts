@@ -5,11 +5,11 @@ import type { Shim } from "../../ffi/mod.ts";
 import { ShimError } from "../../ffi/mod.ts";
 import type { Log } from "../status/log.ts";
 import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
-import { Mailbox } from "../tunnel/mailbox.ts";
+import { Mailbox, MAILBOX_HEADER_LEN } from "../tunnel/mailbox.ts";
 import type { Order, PacerReport, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
 
 // Chosen here.
-const MAILBOX_LEN = 1 << 18;
+const MAILBOX_LEN = MAILBOX_HEADER_LEN + (1 << 18);
 const STOP_WAIT_MS = 4000;
 const TIMER_MAX_MS = 60_000;
 
@@ -42,7 +42,8 @@ export class Runtime {
   readonly #shim: Shim;
   readonly #shimPath: string;
   readonly #log: Log;
-  readonly #mailbox = Mailbox.create<Order>(MAILBOX_LEN);
+  readonly #mailboxOff: number;
+  readonly #mailbox: Mailbox<Order>;
   readonly #eventsInFlight = new SharedArrayBuffer(4);
   readonly #eventFd: number;
   readonly #countersOff: number;
@@ -56,6 +57,8 @@ export class Runtime {
     this.#shim = shim;
     this.#shimPath = path;
     this.#log = log;
+    this.#mailboxOff = shim.memory.alloc(MAILBOX_LEN);
+    this.#mailbox = new Mailbox(shim.memory.u8.buffer, this.#mailboxOff, MAILBOX_LEN);
     this.#eventFd = shim.eventOpen();
     this.#countersOff = shim.memory.alloc(COUNTERS_LEN);
     this.counters = new DataCounters(shim.memory, this.#countersOff);
@@ -78,7 +81,7 @@ export class Runtime {
     const config = {
       ...settings,
       shim: this.#shimPath,
-      mailbox: this.#mailbox.buffer,
+      mailbox: { off: this.#mailboxOff, len: MAILBOX_LEN },
       eventsInFlight: this.#eventsInFlight,
       eventFd: this.#eventFd,
       counters: this.#countersOff,

@@ -83,9 +83,11 @@ export function hashLenOf(hash: HashName): number {
   return hash === "sha256" ? 32 : 48;
 }
 
-/** The hash over `bytes`. */
-export function hashOf(hash: HashName, bytes: Uint8Array): Uint8Array {
-  return hash === "sha256" ? sha256(bytes) : sha384(bytes);
+/** The hash over `parts`, one behind the other. */
+export function hashOf(hash: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
+  const state = hash === "sha256" ? sha256.create() : sha384.create();
+  for (const part of parts) state.update(part);
+  return state.digest();
 }
 
 /** HMAC (RFC 2104) with `key` over `bytes`; the result is as long as the hash. */

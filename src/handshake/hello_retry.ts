@@ -1,12 +1,11 @@
 /** HelloRetryRequest on the server's side: what has to be known of the first ClientHello when the second one comes. It
  * fits a cookie, so that nobody has to remember anything. RFC 8446 §4.1.4, §4.2.2. */
 
-import { concat } from "../base/mod.ts";
 import type { Protocol } from "../crypto/key_schedule.ts";
 import { type HashName, hashOf, suiteById } from "../crypto/suites.ts";
 import { type ClientHello, LEGACY_VERSION, VERSION_1_3 } from "../wire/client_hello.ts";
 import { emitCookie, emitOneU16, EXTENSION } from "../wire/extensions.ts";
-import { emitTlsHandshakeMessage, HANDSHAKE_TYPE } from "../wire/handshake_header.ts";
+import { emitTlsHandshakeHeader, HANDSHAKE_TYPE } from "../wire/handshake_header.ts";
 import { emitServerHello, retryRandom } from "../wire/server_hello.ts";
 import { u16, vector16, vector8 } from "../wire/vectors.ts";
 import type { CheckedHello } from "./client_hello_checks.ts";
@@ -74,18 +73,19 @@ export function unchangingDigest(protocol: Protocol, hello: ClientHello): Uint8A
   const fixed = hello.extensions.filter(({ type }) => !CHANGEABLE.includes(type)).sort((a, b) =>
     a.type - b.type
   );
-  const bytes = concat(
+  const digest = hashOf(
+    "sha256",
     u16(hello.legacyVersion),
     hello.random,
     vector8(hello.sessionId),
     protocol === "dtls" ? vector8(hello.legacyCookie) : new Uint8Array(0),
     vector16(u16(...hello.suites)),
     vector8(hello.compressions),
-    ...fixed.map(({ type, body }) => concat(u16(type), vector16(body))),
+    ...fixed.flatMap(({ type, body }) => [u16(type, body.length), body]),
   );
-  return hashOf("sha256", bytes).slice(0, HELLO_DIGEST_LEN);
+  return digest.slice(0, HELLO_DIGEST_LEN);
 }
 
 function clientHelloHash(hash: HashName, body: Uint8Array): Uint8Array {
-  return hashOf(hash, emitTlsHandshakeMessage(HANDSHAKE_TYPE.clientHello, body));
+  return hashOf(hash, emitTlsHandshakeHeader(HANDSHAKE_TYPE.clientHello, body.length), body);
 }

@@ -7,7 +7,8 @@
 
 import { assert } from "../base/mod.ts";
 
-const HEADER_LEN = 8; // written u32, read u32: byte counts modulo 2^32
+/** Before the messages: written u32, read u32, byte counts modulo 2^32. */
+export const MAILBOX_HEADER_LEN = 8;
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
@@ -22,17 +23,17 @@ export class Mailbox<T> {
   readonly #data: Uint8Array;
   readonly #mask: number;
 
-  /** `buffer` is shared with the other side: 8 + a power of two bytes. */
-  constructor(readonly buffer: SharedArrayBuffer) {
-    const len = buffer.byteLength - HEADER_LEN;
-    assert((len & (len - 1)) === 0, "a mailbox holds a power of two bytes");
-    this.#words = new Int32Array(buffer, 0, 2);
-    this.#data = new Uint8Array(buffer, HEADER_LEN);
-    this.#mask = len - 1;
+  /** `len` bytes from `off` on, a multiple of 4, of a buffer that both sides see: a power of two, and MAILBOX_HEADER_LEN. */
+  constructor(readonly buffer: ArrayBufferLike, off = 0, len = buffer.byteLength - off) {
+    const dataLen = len - MAILBOX_HEADER_LEN;
+    assert((dataLen & (dataLen - 1)) === 0, "a mailbox holds a power of two bytes");
+    this.#words = new Int32Array(buffer, off, 2);
+    this.#data = new Uint8Array(buffer, off + MAILBOX_HEADER_LEN, dataLen);
+    this.#mask = dataLen - 1;
   }
 
   static create<T>(len: number): Mailbox<T> {
-    return new Mailbox<T>(new SharedArrayBuffer(HEADER_LEN + len));
+    return new Mailbox<T>(new SharedArrayBuffer(MAILBOX_HEADER_LEN + len));
   }
 
   /** Returns false, and writes nothing, when there is no room: the caller counts or tries again. */

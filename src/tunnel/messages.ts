@@ -88,7 +88,8 @@ export interface PacerSettings {
 
 interface WorkerConfigCommon {
   readonly shim: string;
-  readonly mailbox: SharedArrayBuffer;
+  /** Of the Mailbox in the shim's memory, which is locked: secrets pass there. */
+  readonly mailbox: { readonly off: number; readonly len: number };
   /** Int32[1]: events posted and not yet handled by main. */
   readonly eventsInFlight: SharedArrayBuffer;
   readonly eventFd: number;

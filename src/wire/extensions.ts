@@ -2,7 +2,7 @@
  * gives `undefined` unless the body is exactly what the standard says; arrays are views into it. */
 
 import { assert, concat } from "../base/mod.ts";
-import { parseU16List, Reader, u16, vector16, vector8 } from "./vectors.ts";
+import { parseU16List, Reader, u16, vector16, vector8, writeU16 } from "./vectors.ts";
 
 export const EXTENSION = {
   supportedGroups: 10,
@@ -22,6 +22,9 @@ export const PSK_MODE = { pskKe: 0, pskDheKe: 1 } as const;
 
 /** More than any hello has; a bound for what a peer makes us keep. */
 const EXTENSIONS_MAX = 128;
+
+/** Type and length before each body. */
+const EXTENSION_HEADER_LEN = 4;
 
 export interface Extension {
   readonly type: number;
@@ -62,7 +65,18 @@ export function parseExtensions(bytes: Uint8Array): Extension[] | undefined {
 
 /** The vector with its length. */
 export function emitExtensions(extensions: readonly Extension[]): Uint8Array {
-  return vector16(...extensions.map(({ type, body }) => concat(u16(type), vector16(body))));
+  let len = 0;
+  for (const { body } of extensions) len += EXTENSION_HEADER_LEN + body.length;
+  const out = new Uint8Array(2 + len);
+  writeU16(out, 0, len);
+  let at = 2;
+  for (const { type, body } of extensions) {
+    writeU16(out, at, type);
+    writeU16(out, at + 2, body.length);
+    out.set(body, at + EXTENSION_HEADER_LEN);
+    at += EXTENSION_HEADER_LEN + body.length;
+  }
+  return out;
 }
 
 /** The body of the extension of this type, or `undefined` when it is not there. */

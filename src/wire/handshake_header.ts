@@ -80,11 +80,16 @@ export function emitHandshakeMessage(type: number, messageSeq: number, body: Uin
 
 /** The 4-byte form, which TLS sends and every transcript hashes: RFC 9147 §5.2. */
 export function emitTlsHandshakeMessage(type: number, body: Uint8Array): Uint8Array {
-  assert(body.length < 2 ** 24, "a message fits its length");
+  return concat(emitTlsHandshakeHeader(type, body.length), body);
+}
+
+/** What stands before a body of `bodyLen` bytes in that form. */
+export function emitTlsHandshakeHeader(type: number, bodyLen: number): Uint8Array {
+  assert(bodyLen < 2 ** 24, "a message fits its length");
   const header = new Uint8Array(TLS_HANDSHAKE_HEADER_LEN);
   header[0] = type;
-  writeU24(header, 1, body.length);
-  return concat(header, body);
+  writeU24(header, 1, bodyLen);
+  return header;
 }
 
 function writeU24(out: Uint8Array, at: number, value: number): void {

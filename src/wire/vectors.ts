@@ -82,13 +82,15 @@ export function parseU16List(bytes: Uint8Array): number[] | undefined {
 
 export function u16(...values: readonly number[]): Uint8Array {
   const out = new Uint8Array(values.length * 2);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i];
-    assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, "a number has 16 bits");
-    out[2 * i] = value >> 8;
-    out[2 * i + 1] = value;
-  }
+  for (let i = 0; i < values.length; i++) writeU16(out, 2 * i, values[i]);
   return out;
+}
+
+/** Writes a number of 16 bits at `at`. */
+export function writeU16(out: Uint8Array, at: number, value: number): void {
+  assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, "a number has 16 bits");
+  out[at] = value >> 8;
+  out[at + 1] = value;
 }
 
 /** `parts` with a length of 8 bits before them. */
@@ -103,9 +105,7 @@ export function vector8(...parts: readonly Uint8Array[]): Uint8Array {
 export function vector16(...parts: readonly Uint8Array[]): Uint8Array {
   const out = joined(2, parts);
   const len = out.length - 2;
-  assert(len <= 0xffff, "a vector fits its length");
-  out[0] = len >> 8;
-  out[1] = len;
+  writeU16(out, 0, len);
   return out;
 }
 

@@ -284,7 +284,7 @@ export class SimClient extends End {
     const nonce = new Uint8Array(8);
     this.ports.entropy.fill(nonce);
     this.plane = new ClientPlane(this.ports, {
-      ...common(world, this.mailbox.buffer),
+      ...common(world),
       role: "client",
       peer: SERVER_AT,
       up: options.up ?? TRAIN,
@@ -328,7 +328,7 @@ export class SimServer extends End {
     );
     this.control = this.server;
     this.plane = new ServerPlane(this.ports, {
-      ...common(world, this.mailbox.buffer),
+      ...common(world),
       role: "server",
       cookieSecret,
       cookiePolicy: { suites, groups },
@@ -353,10 +353,10 @@ function serverClient(name: string, inner: readonly number[]) {
   return { name, addresses: [`${address}/32`], given: [`${address}/24`], maxSpeedBitsPerS: 1e10 };
 }
 
-function common(world: World, mailbox: SharedArrayBuffer) {
+function common(world: World) {
   return {
     shim: "",
-    mailbox,
+    mailbox: { off: 0, len: 0 }, // the plane has it
     eventsInFlight: new SharedArrayBuffer(4),
     eventFd: -1,
     tunFd: -1,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Mailbox } from "../../../src/tunnel/mailbox.ts";
+import { Mailbox, MAILBOX_HEADER_LEN } from "../../../src/tunnel/mailbox.ts";
 
 interface Note {
   readonly n: number;
@@ -16,6 +16,19 @@ Deno.test("Mailbox.take() returns what post() was given, in order, as copies", (
   assert.deepEqual(reader.take(), { head: { n: 1 }, bytes: [new Uint8Array([1, 2, 3]), new Uint8Array(0)] });
   assert.deepEqual(reader.take(), { head: { n: 2 }, bytes: [] });
   assert.equal(reader.take(), undefined);
+});
+
+Deno.test("Mailbox lives in a part of any memory and touches nothing beside it", () => {
+  const buffer = new ArrayBuffer(64 + MAILBOX_HEADER_LEN + 128 + 64);
+  const all = new Uint8Array(buffer).fill(0xa5);
+  all.fill(0, 64, all.length - 64);
+  const [writer, reader] = [1, 2].map(() => new Mailbox<Note>(buffer, 64, MAILBOX_HEADER_LEN + 128));
+  for (let n = 0; n < 50; n++) {
+    assert.ok(writer.post({ n }, new Uint8Array(40).fill(n)));
+    assert.deepEqual(reader.take(), { head: { n }, bytes: [new Uint8Array(40).fill(n)] });
+  }
+  assert.ok(all.subarray(0, 64).every((byte) => byte === 0xa5));
+  assert.ok(all.subarray(-64).every((byte) => byte === 0xa5));
 });
 
 Deno.test("Mailbox.post() refuses what does not fit and leaves the rest alone", () => {
