@@ -20,6 +20,7 @@ import { EXIT, OperatorError } from "./exit.ts";
 import { innerMtuOf, intervalText, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
+import { OuterSocket } from "./outer_socket.ts";
 import { openStatus, statusOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 
@@ -58,9 +59,7 @@ export async function runClient(
     const any = { ip: new Uint8Array(path.peer.ip.length), port: 0 };
     const socket = shim.udpOpen(any);
     const runtime = new Runtime(shim, shimPath, log);
-    const code = await runTunnel(config, shim, log, stop, path, host, runtime, tunFd, socket.fd);
-    runtime.close(socket.fd);
-    return code;
+    return await runTunnel(config, shim, log, stop, path, host, runtime, tunFd, socket.fd);
   } finally {
     await host.undo();
   }
@@ -99,6 +98,14 @@ async function runTunnel(
     },
     shim.clock.nowNs(),
   );
+  const outer = new OuterSocket(path.peer, path.local, udpFd, {
+    shim,
+    log,
+    order: (order) => runtime.order(order),
+    close: (fd) => runtime.close(fd),
+    moved: () => runtime.run((nowNs) => control.moved(nowNs)),
+    woke: (sleptNs) => runtime.run((nowNs) => control.woke(sleptNs, nowNs)),
+  });
   const nonce = new Uint8Array(NONCE_LEN);
   shim.entropy.fill(nonce);
   const status = await openStatus(
@@ -130,16 +137,21 @@ async function runTunnel(
       down: path.down,
       nonce,
       firstDatagram: control.firstDatagram(),
+      rotateSlots: config.rotateNs === undefined ? 0 : Math.ceil(config.rotateNs / path.up.intervalNs),
     },
     control,
     (event: WorkerEvent) => {
       if (event.type === "notice") log.log(event.level, event.text);
+      outer.event(event);
     },
   );
+  outer.start();
   const why = await Promise.race([stop.asked, runtime.ended]);
+  outer.stop();
   await runtime.stop();
   await status.close(); // after the last slot, so that the trace is whole
   runtime.freeRings();
+  outer.close();
   control.destroy();
   config.key.wipe();
   if (stop.signal === undefined) {

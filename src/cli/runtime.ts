@@ -96,6 +96,12 @@ export class Runtime {
     this.#shim.eventSignal(this.#eventFd);
   }
 
+  /** Lets `body` work on what runs the handshakes, whose timer may change by it. */
+  run(body: (nowNs: number) => void): void {
+    body(this.#shim.clock.nowNs());
+    this.#arm();
+  }
+
   /** Says goodbye in slots and ends the Worker; bounded in time. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);

@@ -38,6 +38,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     mode: values["tunnel.mode"] ?? "tun",
     protocol: "v1",
     name: values["tunnel.name"] ?? "client",
+    rotateNs: values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
     key: key!,
     up,
     down,

@@ -248,6 +248,17 @@ export const dialRules = listOf(
 export const speed = quantity("SPEED", `a speed such as "1 Mbit/s"`, parseSpeed, undefined);
 export const time = quantity("TIME", `a time such as "10 ms"`, parseTime, undefined);
 
+/** "never", or a time of at least a minute. */
+export const period: Kind<number | "never"> = text(
+  "TIME|never",
+  `"never" or a time of at least a minute, such as "1 h"`,
+  (raw) => {
+    if (raw === "never") return raw;
+    const ns = parseTime(raw);
+    return ns >= 60e9 ? ns : undefined;
+  },
+);
+
 /** Bytes: a number or a text with a unit. */
 export function length(min: number, max: number): Kind<number> {
   const bytes = quantity("LENGTH", `a length such as 1400 or "1400 B"`, parseLen, (raw) => raw);

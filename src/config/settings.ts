@@ -109,6 +109,9 @@ export const CLIENT_SETTINGS = {
   }),
   "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version", { default: "v1" }),
   "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
+  "tunnel.rotate": setting(kind.period, "take another source port and connection id so often", {
+    default: "never",
+  }),
   ...prefixed("tunnel", KEYS),
   ...prefixed("tunnel", CRYPTO),
   ...direction("up", "to the server"),

@@ -49,6 +49,8 @@ export interface ClientConfig extends CommonConfig {
   readonly mode: TunnelMode;
   readonly protocol: "v1";
   readonly name: string;
+  /** Another source port and connection id so often; undefined: only when the address changes. */
+  readonly rotateNs: number | undefined;
   readonly key: PresharedKey;
   readonly up: DirectionConfig;
   readonly down: DirectionConfig;

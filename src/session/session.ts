@@ -23,6 +23,7 @@ import {
   parseHandshakeHeader,
 } from "../wire/handshake_header.ts";
 import { emitKeyUpdate, parseKeyUpdate } from "../wire/key_update.ts";
+import { IdExchange, type OwnIdSource } from "./id_exchange.ts";
 import { ReceiveEpoch } from "./receive_epoch.ts";
 
 // Set by a standard.
@@ -32,6 +33,8 @@ export const FIRST_EPOCH = 3;
 // Chosen here.
 const CONTROLS_MAX = 8;
 const REPEATS_PER_BLOCK = 16;
+/** Records after which what was posted has left in any case, beside those that wait. */
+const DRAIN_RECORDS = 64;
 const REPLAY_WINDOW_MIN = 4096;
 const REPLAY_WINDOW_NS = 250e6;
 
@@ -61,12 +64,6 @@ export interface SessionOptions {
   readonly ownIds?: OwnIdSource;
 }
 
-/** Gives out connection ids for the peer's records. */
-export interface OwnIdSource {
-  issue(): Uint8Array;
-  close(): void;
-}
-
 /** One content to be put into a slot as a record of its own. */
 export interface ControlContent {
   readonly contentType: number;
@@ -80,6 +77,7 @@ export class Session {
   readonly suite: CipherSuite;
   readonly ids: ConnectionIds;
   readonly side: number;
+  readonly idExchange: IdExchange;
   /** One or two epochs that may be read now, newest last. */
   readonly receiveEpochs: ReceiveEpoch[] = [];
   sendEpoch = FIRST_EPOCH;
@@ -98,6 +96,11 @@ export class Session {
   #updatePostedAt = -1;
   #updateAcked = false;
   #updateRepeatAt = 0;
+  /** As of the message about connection ids that is under way; -1: none. */
+  #idPostedAt = -1;
+  #idRepeatAt = 0;
+  /** No record from this number on carries a repetition of a message that is acknowledged. */
+  #drainedAt = 0;
   /** Whether the peer asked for a KeyUpdate that has not been sent. */
   #updateRequested = false;
   /** Epoch of the last key that was given out for sealing. */
@@ -115,6 +118,7 @@ export class Session {
     this.suite = suiteById(secrets.suite);
     this.ids = secrets.connectionIds ?? { own: new Uint8Array(0), peer: new Uint8Array(0), rrc: false };
     this.side = options.side ?? 0;
+    this.idExchange = new IdExchange(options.ownIds, this.ids.peer.length);
     this.#memory = memory;
     this.#protection = protection;
     this.#options = options;
@@ -208,9 +212,36 @@ export class Session {
     return "malformed";
   }
 
-  /** To be called now and then with the number that the next record will have: posts the KeyUpdate when its count
-   * has come or the peer has asked for one, and again until it is acknowledged. */
-  maintain(nextNumber: number): void {
+  /** To be called now and then with the number that the next record will have, and how many contents are on their way
+   * into records already: posts what is due, the KeyUpdate at its count or when the peer has asked for one, and again
+   * until it is acknowledged. One message at a time, so that an ACK has one meaning. */
+  maintain(nextNumber: number, waiting = 0): void {
+    if (this.#maintainIds(nextNumber, waiting)) return;
+    this.#maintainUpdate(nextNumber);
+  }
+
+  /** Whether nothing else may be posted now. A message about ids does not begin in the block before a KeyUpdate, whose
+   * time is public. */
+  #maintainIds(nextNumber: number, waiting: number): boolean {
+    const { rekeyRecords, rekeyBlock } = this.#options;
+    const { message } = this.idExchange;
+    if (message === undefined) return nextNumber < this.#drainedAt;
+    const isUnderWay = this.#idPostedAt >= 0;
+    const mayBegin = nextNumber >= this.#drainedAt && nextNumber < rekeyRecords - rekeyBlock &&
+      this.#updatePostedAt < 0 && !this.#updateRequested && this.#sendMessageSeq < MESSAGE_SEQ_MAX;
+    if (!isUnderWay && !mayBegin) return nextNumber < this.#drainedAt;
+    if (isUnderWay && nextNumber < this.#idRepeatAt) return true;
+    if (!isUnderWay) this.#idPostedAt = nextNumber;
+    this.#idRepeatAt = nextNumber + Math.ceil(rekeyBlock / REPEATS_PER_BLOCK);
+    this.#drainedAt = nextNumber + waiting + DRAIN_RECORDS;
+    this.#push(
+      CONTENT_TYPE.handshake,
+      emitHandshakeMessage(message.type, this.#sendMessageSeq, message.body),
+    );
+    return true;
+  }
+
+  #maintainUpdate(nextNumber: number): void {
     const isDue = nextNumber >= this.#options.rekeyRecords || this.#updateRequested;
     // After 2^16 messages none has a number left (RFC 9147 §5.2): the key wears out, and a new handshake follows.
     if (!isDue || this.#updateAcked || this.#sendMessageSeq > MESSAGE_SEQ_MAX) return;
@@ -241,6 +272,7 @@ export class Session {
     this.sendEpoch++;
     this.#sendMessageSeq++;
     this.#updatePostedAt = -1;
+    this.#drainedAt = 0;
     this.#updateAcked = false;
     this.#updateRequested = false;
     return this.newSendKey();
@@ -250,7 +282,7 @@ export class Session {
     for (const epoch of this.receiveEpochs) epoch.close(this.#protection);
     this.receiveEpochs.length = 0;
     this.#dropEarly();
-    this.#options.ownIds?.close();
+    this.idExchange.close();
     this.#sendSecret.fill(0);
     this.#receiveSecret.fill(0);
     this.#controls.length = 0;
@@ -293,7 +325,9 @@ export class Session {
     if (messageSeq > this.#receiveMessageSeq || epoch !== newest.epoch) return false;
     const update = type === HANDSHAKE_TYPE.keyUpdate ? parseKeyUpdate(body) : undefined;
     // A ticket of a foreign server's is of no use here, but what follows it counts on: RFC 9147 §7.1.
-    if (update === undefined && type !== HANDSHAKE_TYPE.newSessionTicket) return false;
+    const isTaken = update !== undefined || type === HANDSHAKE_TYPE.newSessionTicket ||
+      this.idExchange.receive(type, body);
+    if (!isTaken) return false;
     this.#receiveMessageSeq++;
     if (update !== undefined) this.#follow(update.requested, nowNs);
     return true;
@@ -308,14 +342,21 @@ export class Session {
   #ack(bytes: Uint8Array): ControlEvent {
     const numbers = parseAck(bytes);
     if (numbers === undefined) return "malformed";
-    if (this.#updatePostedAt < 0 || this.#updateAcked) return "none";
-    for (const number of numbers) {
-      if (number.epoch === this.sendEpoch && number.sequenceNumber >= this.#updatePostedAt) {
-        this.#updateAcked = true;
-        return "update acknowledged";
-      }
+    const isNamed = (from: number) =>
+      numbers.some(({ epoch, sequenceNumber }) => epoch === this.sendEpoch && sequenceNumber >= from);
+    if (this.#idPostedAt >= 0) {
+      if (isNamed(this.#idPostedAt)) this.#idAcked();
+      return "none";
     }
-    return "none";
+    if (this.#updatePostedAt < 0 || this.#updateAcked) return "none";
+    this.#updateAcked = isNamed(this.#updatePostedAt);
+    return this.#updateAcked ? "update acknowledged" : "none";
+  }
+
+  #idAcked(): void {
+    this.idExchange.sent();
+    this.#idPostedAt = -1;
+    this.#sendMessageSeq++;
   }
 
   #nextReceiveEpoch(nowNs: number): void {

@@ -23,6 +23,8 @@ const REPEAT_MAX_SLOTS = 8;
 /** The first hello: its answer is one of what a server under a flood has for all that come. */
 const HELLO_REPEAT_NS = 50e6;
 const REPORT_NS = 10e9;
+/** A server forgets a client after so much silence at the earliest. */
+const FORGOTTEN_NS = 30e9;
 
 export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";
 
@@ -89,10 +91,25 @@ export class ClientControl {
     } else if (event.type === "welcome") {
       this.#welcome(event.body);
     } else if (event.type === "silent") {
-      this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
+      // A handshake that is under way for another reason is left alone.
+      if (this.#delivered) this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
     } else if (event.type === "closed") {
       this.#again(event.reason, nowNs);
     }
+  }
+
+  /** The machine has slept: a server forgets who is silent for longer than that. Its slots have stood still meanwhile. */
+  woke(sleptNs: number, nowNs: number): void {
+    if (sleptNs < FORGOTTEN_NS || !this.#delivered) return this.moved(nowNs);
+    this.#again(`this machine has slept for ${Math.round(sleptNs / 1e9)} s`, nowNs);
+  }
+
+  /** The client's address is another one from now on. What a handshake has come to so far is bound to the old one: it
+   * begins again; a session goes on. */
+  moved(nowNs: number): void {
+    if (this.#delivered || this.#dtls.phase === "connected") return;
+    this.#begin(nowNs);
+    this.#advance(nowNs);
   }
 
   nextTimeoutNs(): number {

@@ -10,6 +10,7 @@ import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { emitPathMessage, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
 import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
 import { Session } from "../session/session.ts";
+import { ClientSockets } from "./client_sockets.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
@@ -32,6 +33,9 @@ const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_MAX_NS = 1e9;
 /** A server that has said nothing of streams so long after its welcome serves none. */
 const NO_STREAMS_NS = 5e9;
+/** Before a slot that has another socket, main is asked for that. */
+const ROTATE_AHEAD_NS = 0.5e9;
+const ROTATE_AHEAD_SLOTS = 2;
 
 export class ClientPlane extends DataPlane {
   readonly #config: ClientWorkerConfig;
@@ -43,6 +47,9 @@ export class ClientPlane extends DataPlane {
   /** Silence has been reported and no new session has come since. */
   #reported = true;
   #closingAtNs = Infinity;
+  readonly #sockets: ClientSockets;
+  /** Slot of the last change of sockets that main was asked for. */
+  #rotatedAt = 0;
   /** To the last challenge, and how many slots will have gone aside when it has left. */
   #answer: Uint8Array = new Uint8Array(0);
   #answeredAt = 0;
@@ -51,6 +58,7 @@ export class ClientPlane extends DataPlane {
     super(ports);
     this.#config = config;
     this.#peer = new Peer(0, ports.memory, QUEUE_LEN);
+    this.#sockets = new ClientSockets(ports.memory, ports.io.io, config.down.intervalNs);
     const seed = new Uint8Array(32);
     ports.entropy.fill(seed);
     const to: EndpointAddress = config.peer;
@@ -80,6 +88,8 @@ export class ClientPlane extends DataPlane {
       if (!this.#emitter.raw(mail.bytes[0].slice())) this.counters.add("orders_dropped");
     } else if (order.type === "session") {
       this.#newSession(mail);
+    } else if (order.type === "move") {
+      this.#move(order.fd, order.slot);
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#peer.open = false;
       this.#closingAtNs = this.nowNs +
@@ -89,6 +99,23 @@ export class ClientPlane extends DataPlane {
       }
       if (this.#peer.current !== undefined) this.sayCloseNotify(this.#emitter);
     }
+  }
+
+  /** Goes on from another socket, with a connection id that nobody has seen (RFC 9147 §11); if there is none to spare,
+   * with the one it has. */
+  #move(fd: number, slot: number): void {
+    const peer = this.#peer;
+    this.#leave(this.#sockets.change(fd, this.nowNs));
+    const cid = peer.keyed?.idExchange.takeSpare();
+    if (cid === undefined) this.counters.add("moves_without_id");
+    peer.fd = peer.pendingFd = fd;
+    this.#emitter.endAside();
+    const firstSlot = slot > this.#emitter.slotNext ? slot : 0;
+    peer.train!.keys.move({ fd, to: peer.address!, cid }, firstSlot);
+  }
+
+  #leave(fd: number): void {
+    if (fd >= 0) this.tell({ type: "socket left", fd });
   }
 
   /** The pacer seals with the new session's key from its next slot on; records of the old session are still read
@@ -162,7 +189,8 @@ export class ClientPlane extends DataPlane {
    * next slot, whatever waits for one: when the server follows must not depend on that. */
   protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
     if (message.type !== PATH_MESSAGE.challenge || session !== peer.current) return;
-    const isThere = this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift === 0;
+    const isThere = this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift === 0 ||
+      peer.train!.keys.changing;
     const answer = emitPathMessage(isThere ? PATH_MESSAGE.response : PATH_MESSAGE.drop, message.cookie);
     const isWaiting = this.#emitter.asideSlots < this.#answeredAt && equalsConstantTime(answer, this.#answer);
     if (isWaiting) return;
@@ -243,6 +271,8 @@ export class ClientPlane extends DataPlane {
     ) {
       this.#sendParameters();
     }
+    this.#rotate(session);
+    if (!keys.changing) this.#leave(this.#sockets.takeLeft(this.nowNs));
     this.#watch();
     if (this.ports.streams !== undefined) this.#watchStreams(this.ports.streams);
   }
@@ -253,6 +283,25 @@ export class ClientPlane extends DataPlane {
     this.#lacksStreams = true;
     const text = 'the server answers no streams: is "udp" in its server.modes?';
     this.tell({ type: "notice", level: "warn", text });
+  }
+
+  /** At public counts of slots, and when the server wants another id to be used. */
+  #rotate(session: Session | undefined): void {
+    const { rotateSlots, up } = this.#config;
+    if (rotateSlots > 0) {
+      const slot = Math.ceil((this.#emitter.slotNext + 1) / rotateSlots) * rotateSlots;
+      const aheadNs = Math.max(ROTATE_AHEAD_NS, ROTATE_AHEAD_SLOTS * up.intervalNs);
+      const isNear = (slot - this.#emitter.slotNext) * up.intervalNs < aheadNs;
+      if (isNear && slot !== this.#rotatedAt) {
+        this.#rotatedAt = slot;
+        this.tell({ type: "rotate", slot });
+      }
+    }
+    if (session?.idExchange.mustChange && session === this.#peer.keyed) {
+      session.idExchange.mustChange = false;
+      const cid = session.idExchange.takeSpare();
+      this.#peer.train!.keys.move({ fd: this.#peer.fd, to: this.#peer.address!, cid }, 0);
+    }
   }
 
   /** Notices that nothing authentic has come for too long, and that a key is worn out. */

@@ -50,6 +50,7 @@ export const COUNTER_NAMES = [
   "moves_probed",
   "moves_proved",
   "moves_failed",
+  "moves_without_id",
 ] as const;
 
 export type CounterName = typeof COUNTER_NAMES[number];

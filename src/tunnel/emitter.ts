@@ -58,6 +58,14 @@ export interface Sealing {
   readonly cid?: Uint8Array;
 }
 
+/** Another way out, under the same key. */
+export interface Move {
+  readonly fd: number;
+  readonly to: EndpointAddress;
+  /** Absent: as before. */
+  readonly cid?: Uint8Array;
+}
+
 /** What stands first in each record of application data, chaff included, with what the pacer writes into it. */
 export interface RecordPrefix {
   readonly bytes: Uint8Array;
@@ -89,6 +97,7 @@ export class Emitter {
   /** Plaintexts whose count is asked for, the oldest first. */
   readonly #tokens: { readonly index: number; readonly token: number }[] = [];
   #cid: Uint8Array;
+  #epochBits = 0;
   /** Plaintexts made ready so far, modulo 2^32. */
   #made = 0;
   /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
@@ -161,15 +170,26 @@ export class Emitter {
 
   /** Has the pacer seal with `sealing` from slot `firstSlot` on. All connection ids of a train have one length. */
   setKey({ key, epoch, numbering, cid = this.#cid }: Sealing, firstSlot: number): void {
+    this.#epochBits = epoch & 3;
+    this.#writeHeader(cid);
+    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
+  }
+
+  /** Has the pacer send from another socket, with another connection id, from slot `firstSlot` on. */
+  move({ fd, to, cid = this.#cid }: Move, firstSlot: number): void {
+    this.#writeHeader(cid);
+    this.#pacer.ringMove(this.ring, fd, to, this.#headerTemplate, firstSlot);
+  }
+
+  #writeHeader(cid: Uint8Array): void {
     assert(cid.length === this.cidLen, "all connection ids of a train have one length");
     this.#cid = cid;
     const header = this.#header;
-    header.epochBits = epoch & 3;
+    header.epochBits = this.#epochBits;
     header.sequenceLen = 2;
     header.hasLength = true;
     header.bodyLen = this.train.datagramLen - HEADER_LEN - cid.length;
     emitUnifiedHeader(header, cid, this.#memory.u8.subarray(this.#headerTemplate));
-    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
   }
 
   setDestination(fd: number, to: EndpointAddress, from?: EndpointAddress): void {

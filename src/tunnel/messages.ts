@@ -30,6 +30,8 @@ export type Order =
     readonly scope: number;
     readonly localPort: number;
   }
+  /** Client: sends from the socket `fd` from now on, or from slot `slot` (0: from now on). */
+  | { readonly type: "move"; readonly fd: number; readonly slot: number }
   /** Says goodbye in slots and ends the Worker. */
   | { readonly type: "stop" };
 
@@ -65,6 +67,10 @@ export type WorkerEvent =
   | { readonly type: "parameters"; readonly client: number; readonly body: Uint8Array; readonly note: string }
   /** A client has proved that it is elsewhere now. */
   | { readonly type: "moved"; readonly client: number; readonly to: PlainAddress }
+  /** Client: nobody uses this socket any more. */
+  | { readonly type: "socket left"; readonly fd: number }
+  /** Client: at this slot it is time for another socket. */
+  | { readonly type: "rotate"; readonly slot: number }
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
@@ -109,6 +115,8 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
   readonly down: TrainParameters;
   readonly nonce: Uint8Array;
   readonly firstDatagram: Uint8Array;
+  /** Another source port and connection id each time so many slots have gone by; 0: never. */
+  readonly rotateSlots: number;
 }
 
 export interface ServerWorkerConfig extends WorkerConfigCommon {

@@ -4,20 +4,31 @@ import { Reassembler } from "../framing/reassembler.ts";
 import { type FrameDialect, Unpacker } from "../framing/unpacker.ts";
 import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts";
 import type { Session } from "../session/session.ts";
-import type { Emitter, Sealing } from "./emitter.ts";
+import type { Emitter, Move, Sealing } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
 import { PacketQueue } from "./packet_queue.ts";
 import { Roaming } from "./roaming.ts";
 
-/** The key that the pacer seals with, and the one it will seal with: each is freed when the pacer has left it.
- * There is one pending change at a time; a newer one waits its turn. */
+interface KeyChange {
+  readonly sealing: Sealing;
+  readonly firstSlot: number;
+}
+interface MoveChange {
+  readonly move: Move;
+  readonly firstSlot: number;
+}
+
+/** The key that the pacer seals with, and the one it will seal with: each is freed when the pacer has left it. Moves to
+ * another socket take their turn with them. There is one pending change at a time; later ones wait, of each kind the
+ * newest. */
 export class SendKeys {
   readonly #emitter: Emitter;
   readonly #protection: RecordProtection;
   #current = 0;
-  #pending = 0;
+  #pending: KeyChange | MoveChange | undefined;
   #switchesSeen = 0;
-  #waiting: Sealing | undefined;
+  #waitingKey: KeyChange | undefined;
+  #waitingMove: MoveChange | undefined;
 
   constructor(emitter: Emitter, protection: RecordProtection, sealing: Sealing) {
     this.#emitter = emitter;
@@ -29,37 +40,53 @@ export class SendKeys {
 
   /** True while the pacer has not yet reached the last change. */
   get changing(): boolean {
-    return this.#pending !== 0 || this.#waiting !== undefined;
+    return this.#pending !== undefined || this.#waitingKey !== undefined || this.#waitingMove !== undefined;
   }
 
-  /** Takes over the key. The change is made at `firstSlot`, or as soon as an earlier change is done. */
+  /** Takes over the key. The change is made at `firstSlot`, or once an earlier change is done. */
   change(sealing: Sealing, firstSlot: number): void {
-    this.maintain();
-    if (this.#pending === 0) {
-      this.#emitter.setKey(sealing, firstSlot);
-      this.#pending = sealing.key;
-      return;
+    if (this.#waitingKey !== undefined) this.#protection.freeKey(this.#waitingKey.sealing.key);
+    this.#waitingKey = { sealing, firstSlot };
+    // A connection id that waits is the session's before.
+    if (sealing.cid !== undefined && this.#waitingMove !== undefined) {
+      const { move: { fd, to }, firstSlot } = this.#waitingMove;
+      this.#waitingMove = { move: { fd, to }, firstSlot };
     }
-    if (this.#waiting !== undefined) this.#protection.freeKey(this.#waiting.key);
-    this.#waiting = sealing;
+    this.maintain();
   }
 
-  /** Frees what the pacer no longer uses. */
+  /** The same for another socket and connection id. */
+  move(move: Move, firstSlot: number): void {
+    this.#waitingMove = { move, firstSlot };
+    this.maintain();
+  }
+
+  /** Frees what the pacer no longer uses, and hands it the next change. */
   maintain(): void {
-    if (this.#pending === 0 || this.#emitter.switches === this.#switchesSeen) return;
-    this.#switchesSeen = this.#emitter.switches;
-    this.#protection.freeKey(this.#current);
-    this.#current = this.#pending;
-    this.#pending = 0;
-    const next = this.#waiting;
-    if (next === undefined) return;
-    this.#waiting = undefined;
-    this.change(next, 0);
+    if (this.#pending !== undefined) {
+      if (this.#emitter.switches === this.#switchesSeen) return;
+      this.#switchesSeen = this.#emitter.switches;
+      if ("sealing" in this.#pending) {
+        this.#protection.freeKey(this.#current);
+        this.#current = this.#pending.sealing.key;
+      }
+      this.#pending = undefined;
+    }
+    if (this.#waitingKey !== undefined) {
+      this.#pending = this.#waitingKey;
+      this.#emitter.setKey(this.#waitingKey.sealing, this.#waitingKey.firstSlot);
+      this.#waitingKey = undefined;
+    } else if (this.#waitingMove !== undefined) {
+      this.#pending = this.#waitingMove;
+      this.#emitter.move(this.#waitingMove.move, this.#waitingMove.firstSlot);
+      this.#waitingMove = undefined;
+    }
   }
 
   /** After the emitter is closed. */
   close(): void {
-    for (const key of [this.#current, this.#pending, this.#waiting?.key ?? 0]) {
+    const pending = this.#pending !== undefined && "sealing" in this.#pending ? this.#pending.sealing.key : 0;
+    for (const key of [this.#current, pending, this.#waitingKey?.sealing.key ?? 0]) {
       if (key !== 0) this.#protection.freeKey(key);
     }
   }

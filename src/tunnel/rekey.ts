@@ -37,7 +37,7 @@ export function sealingOf(session: Session): Sealing {
 export function keepKeysFresh(session: Session, emitter: Emitter, keys: SendKeys): void {
   if (keys.changing) return;
   const number = emitter.numberNext;
-  session.maintain(number);
+  session.maintain(number, emitter.waiting);
   const switchNumber = session.switchNumber(number);
   if (switchNumber === undefined) return;
   const slots = Math.ceil((switchNumber - number) / emitter.train.burst);

@@ -1,6 +1,6 @@
 /** Where a server's client is, RFC 9853. A record newer than all before that comes from elsewhere starts a probe; while
  * that lasts the same slots are split: the new address gets challenges, and no more bytes than came from it, the proved
- * one all the rest. One probe at a time; after one that failed it is quiet for a while, longer each time, so that who
+ * one all the rest. One probe at a time, which turns to where the newest record comes from; after one that failed it is quiet for a while, longer each time, so that who
  * copies records from elsewhere costs a small share of the slots. */
 
 import type { EndpointAddress, Memory } from "../ports/mod.ts";
@@ -61,14 +61,16 @@ export class Roaming {
     return this.#probe !== undefined && equalAddresses(this.#memory, from, this.#elsewhere);
   }
 
+  /** Whether a probe may begin, or turn to another place: the time that a probe has is not longer for that. */
   mayProbe(nowNs: number): boolean {
-    return this.#probe === undefined && nowNs >= this.#quietUntilNs;
+    return this.#probe === undefined ? nowNs >= this.#quietUntilNs : nowNs < this.#probe.untilNs;
   }
 
   /** `cookie`: 8 random bytes, never used before. `intervalsNs`: a slot of each side together. */
   begin(place: Place, cookie: Uint8Array, intervalsNs: number, nowNs: number): void {
     writeAddress(this.#memory, this.#elsewhere, place.address);
-    this.#probe = { place, cookie, untilNs: nowNs + PROBE_NS + PROBE_INTERVALS * intervalsNs };
+    const untilNs = this.#probe?.untilNs ?? nowNs + PROBE_NS + PROBE_INTERVALS * intervalsNs;
+    this.#probe = { place, cookie, untilNs };
   }
 
   isOverdue(nowNs: number): boolean {

@@ -17,6 +17,7 @@ import {
 } from "../wire/inner_control.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
 import { emitPathMessage, PATH_COOKIE_LEN, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
+import { SPARE_IDS } from "../session/id_exchange.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
@@ -332,10 +333,16 @@ export class ServerPlane extends DataPlane {
     if (peer.train !== undefined && isSame) {
       peer.train.keys.change(sealingOf(session), 0);
       peer.train.emitter.setDestination(peer.fd, peer.address!, peer.local);
-      peer.keyed = session;
+      this.#keyTo(peer, session);
       return granted;
     }
     return this.#startTrain(peer, session, train) ?? granted;
+  }
+
+  /** The train leaves under this session's keys: what the session has to say can be said. */
+  #keyTo(peer: Peer, session: Session): void {
+    peer.keyed = session;
+    session.idExchange.offer(SPARE_IDS);
   }
 
   /** Main logs what a client wished for: once a session, however often the client says it. */
@@ -369,7 +376,7 @@ export class ServerPlane extends DataPlane {
     }
     const keys = new SendKeys(emitter, this.ports.protection, sealingOf(session));
     peer.train = { emitter, keys };
-    peer.keyed = session;
+    this.#keyTo(peer, session);
     emitter.start();
     this.tell({ type: "ring", client: peer.index, ring: emitter.ring, intervalNs: train.intervalNs });
     return undefined;

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { CLIENT_AT, CLIENT_INNER, innerPacket, SERVER_INNER, TRAIN, World } from "./world.ts";
+import { CLIENT_INNER, innerPacket, SERVER_INNER, TRAIN, World } from "./world.ts";
 
 const SECOND = 1e9;
 /** The server forgets a client that moved or restarted at the latest then; a handshake follows. */
@@ -56,7 +56,14 @@ class Traffic {
 type Event =
   | { readonly kind: "loss"; readonly ratio: number }
   | {
-    readonly kind: "disorder" | "partition" | "server restart" | "client restart" | "other schedule" | "move";
+    readonly kind:
+      | "disorder"
+      | "partition"
+      | "server restart"
+      | "client restart"
+      | "other schedule"
+      | "move"
+      | "socket";
   }
   | { readonly kind: "quiet"; readonly seconds: number }
   | { readonly kind: "load"; readonly packets: number; readonly len: number };
@@ -71,6 +78,7 @@ const EVENTS: fc.Arbitrary<Event> = fc.oneof(
       "client restart" as const,
       "other schedule" as const,
       "move" as const,
+      "socket" as const,
     ),
   }),
   fc.record({ kind: fc.constant("quiet" as const), seconds: fc.integer({ min: 1, max: 12 }) }),
@@ -105,7 +113,12 @@ function happen(world: World, traffic: Traffic, event: Event, index: number): vo
     const down = { ...TRAIN, intervalNs: (5 + index) * 1e6, jitterSdNs: 0, datagramLen: 600 + index };
     world.startClient(event.kind === "client restart" ? {} : { down });
   } else if (event.kind === "move") {
-    world.network.move(CLIENT_AT, { ip: Uint8Array.from([198, 51, 100, index + 1]), port: 50_000 + index });
+    world.network.move(world.client.at, {
+      ip: Uint8Array.from([198, 51, 100, index + 1]),
+      port: 50_000 + index,
+    });
+  } else if (event.kind === "socket") {
+    world.client.moveTo({ ip: Uint8Array.from([203, 0, 113, index + 1]), port: 60_000 + index });
   } else if (event.kind === "load") {
     for (let i = 0; i < event.packets; i++) traffic.send(event.len);
   }

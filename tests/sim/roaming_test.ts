@@ -268,3 +268,94 @@ Deno.test("a probe that is under way ends with the session, and a new session's 
   const { down } = exchange(world, SECOND);
   assert.ok(down >= 195, `${down}`);
 });
+
+/** Connection ids in the client's records, in the order in which they were first seen, with the path of each. */
+function idsOf(world: World, fromNs: number): Map<string, Set<string>> {
+  const ids = new Map<string, Set<string>>();
+  for (const { timeNs, head, path } of world.network.traceOf("client")) {
+    if (timeNs < fromNs || !/^3/.test(head)) continue;
+    const id = head.slice(2, 18);
+    ids.set(id, (ids.get(id) ?? new Set()).add(path));
+  }
+  return ids;
+}
+
+Deno.test("a client that takes another socket takes another connection id in the same slot, seven times in a row", () => {
+  const { world, watch } = up();
+  const fromNs = world.time.nowNs();
+  for (let n = 0; n < 7; n++) {
+    world.client.moveTo(placeOf(n));
+    const { up: arrived, down } = exchange(world, 3 * SECOND);
+    assert.ok(arrived >= 598 && down >= 580, `${arrived} up, ${down} down`);
+  }
+  assert.deepEqual(world.server.moves, [0, 1, 2, 3, 4, 5, 6].map((n) => addressText(placeOf(n))));
+  assert.equal(world.client.counters.get("moves_without_id"), 0);
+  assert.equal(world.client.client.reconnects, 0);
+  assert.equal(world.server.counters.get("moves_failed"), 0);
+  const ids = idsOf(world, fromNs);
+  assert.equal(ids.size, 7, "each id was seen at one place");
+  for (const [id, paths] of ids) assert.equal(paths.size, 1, `${id}: ${[...paths]}`);
+  assert.deepEqual(
+    world.client.closedSockets,
+    [0, 1, 2, 3, 4, 5, 6],
+    "each socket is closed once it is left",
+  );
+  assert.ok(watch.slotsTo(placeOf(6)) > 290);
+  const gaps = world.network.traceOf("client").map(({ timeNs }, i, all) =>
+    i === 0 ? 0 : timeNs - all[i - 1].timeNs
+  );
+  assert.ok(Math.max(...gaps) < 2 * TRAIN.intervalNs, "no slot is missing");
+});
+
+Deno.test("moves faster than ids can be handed out go on with the id that is there", () => {
+  const { world } = up();
+  for (let n = 0; n < 12; n++) {
+    world.client.moveTo(placeOf(n));
+    world.run(0.02 * SECOND);
+  }
+  const { up: arrived, down } = exchange(world, 3 * SECOND);
+  assert.ok(world.client.counters.get("moves_without_id") > 0);
+  assert.equal(world.server.moves.at(-1), addressText(placeOf(11)));
+  assert.ok(arrived >= 595 && down >= 150, `${arrived} up, ${down} down`);
+  assert.equal(world.client.client.reconnects, 0);
+});
+
+Deno.test("with rotation port and id change at public slots, and idle and busy give equal traces", () => {
+  const traceOf = (busy: boolean) => {
+    const { world } = up({ rotateSlots: 400, rekeyRecords: 500 });
+    if (busy) exchange(world, 20 * SECOND);
+    else world.run(20 * SECOND);
+    assert.equal(world.client.client.reconnects, 0);
+    return world;
+  };
+  const idle = traceOf(false);
+  assert.equal(firstDifference(traceOf(true).network.trace, idle.network.trace), undefined);
+  const sent = idle.network.traceOf("client");
+  const changes = sent.flatMap(({ path }, slot) => slot > 0 && path !== sent[slot - 1].path ? [slot] : []);
+  assert.deepEqual(changes, [400, 800, 1200, 1600, 2000, 2400].filter((slot) => slot < sent.length));
+  assert.equal(idsOf(idle, 3 * SECOND).size, 1 + changes.length);
+});
+
+Deno.test("a client that moves while it connects begins again from there at once", () => {
+  const world = new World({ seed: 62, network: { delayMeanNs: DELAY_NS } });
+  world.run(25e6); // the first answer is on its way
+  world.client.moveTo(PLACE);
+  assert.ok(world.runUntilUp(SECOND));
+});
+
+Deno.test("a challenge to a socket that was left is answered by path_drop: the probe ends, the new place stays", () => {
+  const { world } = up();
+  world.client.moveTo(PLACE);
+  world.run(SECOND);
+  // Somebody sends a record that the client has just sent from where it was before, sooner than it arrives.
+  let isFirst = true;
+  world.network.tap = ({ bytes, from, to }) => {
+    if (!isFirst || addressText(from) !== addressText(PLACE)) return;
+    isFirst = false;
+    world.time.after(DELAY_NS - 1e6, () => world.network.inject({ bytes, from: CLIENT_AT, to }));
+  };
+  const { down } = exchange(world, 0.5 * SECOND);
+  assert.equal(world.server.counters.get("moves_failed"), 1);
+  assert.deepEqual(world.server.moves, [addressText(PLACE)]);
+  assert.ok(down >= 90, `${down}`);
+});

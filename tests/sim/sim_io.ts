@@ -26,7 +26,7 @@ export class SimIo implements PacketIo {
   readonly #memory: Memory;
   readonly #nowNs: () => number;
   readonly #send: (bytes: Uint8Array, to: EndpointAddress) => void;
-  readonly #inbox: SimDatagram[] = [];
+  readonly #inbox: { readonly datagram: SimDatagram; readonly fd: number }[] = [];
   readonly #tun: Uint8Array[] = [];
   readonly #peers = new Map<string, number>();
 
@@ -46,8 +46,8 @@ export class SimIo implements PacketIo {
     u32[(this.io + IO.tunBufs) >> 2] = memory.alloc(TUN_CAP * TUN_STRIDE);
   }
 
-  deliver(datagram: SimDatagram): void {
-    this.#inbox.push(datagram);
+  deliver(datagram: SimDatagram, fd = 0): void {
+    this.#inbox.push({ datagram, fd });
   }
 
   /** A packet from the host's IP stack. */
@@ -72,8 +72,9 @@ export class SimIo implements PacketIo {
   poll(): number {
     const { u8, u32, i32, f64 } = this.#memory;
     f64[(this.io + IO.nowNs) >> 3] = this.#nowNs();
-    const datagrams = this.#inbox.splice(0, RX_CAP);
-    datagrams.forEach(({ bytes, from, to }, i) => {
+    const fds = [i32[(this.io + IO.udpFd0) >> 2], i32[(this.io + IO.udpFd1) >> 2]];
+    const datagrams = this.#inbox.splice(0, RX_CAP).filter(({ fd }) => fds.includes(fd));
+    datagrams.forEach(({ datagram: { bytes, from, to }, fd }, i) => {
       const rx = u32[(this.io + IO.rxDescs) >> 2] + i * RX.size;
       const off = u32[(this.io + IO.rxBufs) >> 2] + i * RX_STRIDE;
       u8.set(bytes, off);
@@ -82,7 +83,8 @@ export class SimIo implements PacketIo {
       const id = (bytes[0] & 0xf0) === 0x30 ? toHex(bytes.subarray(1, 9)) : undefined;
       const peer = this.#peers.get(id ?? addressKey(from)) ?? -1;
       i32[(rx + RX.peer) >> 2] = peer;
-      u32[(rx + RX.flags) >> 2] = id !== undefined && peer >= 0 ? RX_FLAG.byId : 0;
+      const isById = id !== undefined && peer >= 0;
+      u32[(rx + RX.flags) >> 2] = (isById ? RX_FLAG.byId : 0) | fds.indexOf(fd) << RX_FLAG.fdShift;
       writeAddress(this.#memory, rx + RX.from, from);
       writeAddress(this.#memory, rx + RX.to, to);
       f64[(rx + RX.timeNs) >> 3] = this.#nowNs();

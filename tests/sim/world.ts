@@ -46,6 +46,8 @@ export interface WorldOptions {
   /** Groups, the client's preference first. */
   readonly groups?: readonly number[];
   readonly wrongKey?: boolean;
+  /** The client takes another socket so often. */
+  readonly rotateSlots?: number;
   /** A second client with a key and an inner address of its own. */
   readonly twoClients?: boolean;
   /** Streams instead of packets: what they carry, by key. */
@@ -116,6 +118,8 @@ abstract class End {
   readonly io: SimIo;
   readonly log: string[] = [];
   alive = true;
+  /** Own addresses of the sockets. */
+  readonly sockets = new Map<number, EndpointAddress>();
   protected readonly ports: DataPlanePorts;
   /** The local side of streams (at a server: the first client's), and its way to the data plane. */
   readonly local: LocalSide;
@@ -140,10 +144,11 @@ abstract class End {
     const jobs = new Map((world.options.jobs ?? []).map((job, key) => [key, job]));
     const commands = this.#bridge.commands(0);
     this.local = new LocalSide(() => commands, time, jobs, client);
+    this.sockets.set(0, at);
     this.protection = new LedgerProtection(this.memory, world.ledger);
     this.pacer = new SimPacer(this.memory, this.protection, time, {
-      send: (_fd, bytes, to) => {
-        if (this.alive) network.send(at, to, bytes);
+      send: (fd, bytes, to) => {
+        if (this.alive) network.send(this.sockets.get(fd)!, to, bytes);
         return true;
       },
     });
@@ -240,6 +245,8 @@ abstract class End {
 export class SimClient extends End {
   readonly welcomes: ServerWelcome[] = [];
   readonly client: ClientControl;
+  /** Sockets that are left and closed, in order. */
+  readonly closedSockets: number[] = [];
   /** The newest session that the handshake has made. */
   taken: TakenSession | undefined;
 
@@ -291,9 +298,33 @@ export class SimClient extends End {
       down: options.down ?? TRAIN,
       nonce,
       firstDatagram: this.client.firstDatagram(),
+      rotateSlots: options.rotateSlots ?? 0,
     });
     this.armControl();
     this.wake();
+  }
+
+  /** Own address of the newest socket. */
+  get at(): EndpointAddress {
+    return this.sockets.get(this.sockets.size - 1)!;
+  }
+
+  /** Another socket, at another address, is used from now on, or from slot `slot` on. */
+  moveTo(at: EndpointAddress, slot = 0): void {
+    const fd = this.sockets.size;
+    this.sockets.set(fd, at);
+    this.world.network.attach("client", at, (datagram) => {
+      if (!this.alive || this.closedSockets.includes(fd)) return;
+      this.io.deliver(datagram, fd);
+      this.wake();
+    });
+    this.order({ type: "move", fd, slot });
+    this.client.moved(this.world.time.nowNs());
+  }
+
+  protected override onEvent(event: WorkerEvent): void {
+    if (event.type === "rotate") this.moveTo({ ...CLIENT_AT, port: 41_000 + this.sockets.size }, event.slot);
+    if (event.type === "socket left") this.closedSockets.push(event.fd);
   }
 }
 

@@ -8,6 +8,7 @@ import { HeapMemory } from "../../../src/record/heap_memory.ts";
 import { PlainProtection } from "../../../src/record/plain_protection.ts";
 import { type CiphertextRecord, EpochKeys, splitDatagram } from "../../../src/record/handshake_records.ts";
 import { ReceiveEpoch } from "../../../src/session/receive_epoch.ts";
+import type { OwnIdSource } from "../../../src/session/id_exchange.ts";
 import { type ControlContent, Session } from "../../../src/session/session.ts";
 import { emitAlert } from "../../../src/wire/alert.ts";
 import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
@@ -33,11 +34,11 @@ interface World {
   readonly b: Session;
 }
 
-function world(): World {
+function world(ownIds?: OwnIdSource): World {
   const memory = new HeapMemory(2 ** 16);
   const protection = new PlainProtection(memory);
   const [one, two] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
-  const options = { rekeyRecords: REKEY_RECORDS, rekeyBlock: REKEY_BLOCK, receiveRate: 1e-6 };
+  const options = { rekeyRecords: REKEY_RECORDS, rekeyBlock: REKEY_BLOCK, receiveRate: 1e-6, ownIds };
   const session = (
     send: Uint8Array,
     receive: Uint8Array,
@@ -216,6 +217,42 @@ Deno.test("Session.control() takes its own KeyUpdate under way as the answer to 
   controls(a);
   a.maintain(1);
   assert.equal(a.hasControl, false);
+});
+
+Deno.test("Session.maintain() posts one message at a time: ids first, the KeyUpdate when they are acknowledged", () => {
+  const { a } = world({ issue: () => new Uint8Array(8).fill(9), close: () => {} });
+  const typesOf = () => controls(a).map(({ bytes }) => parseHandshakeHeader(bytes)!);
+  const ackOf = (sequenceNumber: number) =>
+    a.control(CONTENT_TYPE.ack, emitAck([{ epoch: 3, sequenceNumber }]), 3, 0, 0);
+  const last = REKEY_RECORDS - REKEY_BLOCK - 1;
+  a.idExchange.offer(4);
+  a.maintain(last, 3);
+  a.idExchange.offer(1);
+  a.maintain(last, 3);
+  const [{ type, messageSeq }, ...more] = typesOf();
+  assert.deepEqual([type, messageSeq, more.length], [HANDSHAKE_TYPE.newConnectionId, 2, 0]);
+  for (let number = last; number < REKEY_RECORDS + 20; number++) a.maintain(number, 3);
+  const repeats = typesOf();
+  assert.ok(repeats.length >= 2 && repeats.length <= 8);
+  for (const header of repeats) {
+    assert.deepEqual([header.type, header.messageSeq], [type, 2], "the KeyUpdate waits");
+  }
+  assert.equal(ackOf(last - 1), "none", "a record from before it");
+  a.maintain(REKEY_RECORDS + 20, 3);
+  assert.equal(ackOf(REKEY_RECORDS), "none");
+  // Repetitions that wait for a record of their own may be acknowledged as well: not as the KeyUpdate.
+  typesOf();
+  a.maintain(REKEY_RECORDS + 21, 0);
+  assert.equal(a.hasControl, false);
+  a.maintain(REKEY_RECORDS + 99, 0);
+  const [update] = typesOf();
+  assert.deepEqual([update.type, update.messageSeq], [HANDSHAKE_TYPE.keyUpdate, 3]);
+  assert.equal(ackOf(REKEY_RECORDS + 98), "none");
+  assert.equal(ackOf(REKEY_RECORDS + 99), "update acknowledged");
+  a.nextSendEpoch();
+  a.maintain(0, 0);
+  const [later] = typesOf();
+  assert.deepEqual([later.type, later.messageSeq], [HANDSHAKE_TYPE.newConnectionId, 4], "in the new epoch");
 });
 
 Deno.test("Session.control() neither takes nor acknowledges what is no KeyUpdate, or not the next one", () => {

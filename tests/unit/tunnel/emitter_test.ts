@@ -44,8 +44,9 @@ function setup(
   const protection = new PlainProtection(memory);
   const time = new VirtualTime();
   const sent: Uint8Array[] = [];
+  const sentFrom: number[] = [];
   const pacer = new SimPacer(memory, protection, time, {
-    send: (_fd, bytes) => sent.push(bytes.slice()) > 0,
+    send: (fd, bytes) => sentFrom.push(fd) > 0 && sent.push(bytes.slice()) > 0,
   });
   const key = (fill: number) => {
     const material = memory.alloc(KEY_MATERIAL.size);
@@ -74,7 +75,7 @@ function setup(
       cid: CID,
       ...changes.more,
     });
-  return { memory, protection, time, pacer, sent, key, make };
+  return { memory, protection, time, pacer, sent, sentFrom, key, make };
 }
 
 function started(changes: Parameters<typeof setup>[0] = {}) {
@@ -278,6 +279,45 @@ Deno.test("SendKeys.change() makes one change at a time and frees each key when 
   assert.equal(plaintext(5, 2, 0)[0], 0, "numbers start at 0 under each key");
   assert.equal(plaintext(8, 3, 0)[0], 0);
   assert.throws(() => protection.freeKey(second), RangeError);
+  emitter.close();
+  keys.close();
+});
+
+Deno.test("SendKeys.move() changes socket and connection id at its slot, under the same key, in turn with keys", () => {
+  const { emitter, keys, key, sent, sentFrom, plaintext, runSlots } = started();
+  const cid = CID.toReversed();
+  const idOf = (index: number) => sent[index].slice(1, 1 + CID.length);
+  keys.move({ fd: 7, to: TO, cid }, 3);
+  keys.change({ key: key(2), epoch: 4 }, 5);
+  keys.move({ fd: 8, to: TO, cid: CID }, 8);
+  for (let slot = 1; slot <= 10; slot++) {
+    runSlots(slot);
+    keys.maintain();
+  }
+  assert.ok(!keys.changing);
+  assert.deepEqual(sentFrom, [3, 3, 3, 7, 7, 7, 7, 7, 8, 8]);
+  assert.deepEqual([2, 3, 7, 8].map(idOf), [CID, cid, cid, CID]);
+  assert.deepEqual(sent.map(([first]) => first & 3), [3, 3, 3, 3, 3, 0, 0, 0, 0, 0]);
+  for (let index = 0; index < 10; index++) {
+    assert.equal(plaintext(index, index < 5 ? 1 : 2, index < 5 ? index : index - 5)[0], 0, "numbers go on");
+  }
+  emitter.close();
+  keys.close();
+});
+
+Deno.test("SendKeys.change() to a new session's key takes back a connection id of the session before that waits", () => {
+  const { emitter, keys, key, sent, sentFrom, runSlots } = started();
+  const [old, other] = [CID.map((byte) => byte + 100), CID.map((byte) => byte + 200)];
+  keys.change({ key: key(2), epoch: 4 }, 2);
+  keys.move({ fd: 7, to: TO, cid: old }, 0);
+  keys.change({ key: key(3), epoch: 3, cid: other }, 0);
+  for (let slot = 1; slot <= 6; slot++) {
+    runSlots(slot);
+    keys.maintain();
+  }
+  assert.equal(sentFrom.at(-1), 7);
+  assert.ok(sent.every((bytes) => bytes.slice(1, 9).join() !== old.join()));
+  assert.deepEqual(sent.at(-1)!.slice(1, 9), other);
   emitter.close();
   keys.close();
 });

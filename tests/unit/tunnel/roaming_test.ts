@@ -27,13 +27,23 @@ Deno.test("Roaming.prove() makes the probed place home, and nothing before that 
   assert.deepEqual([is(1), is(2)], [{ home: true, probed: false }, { home: false, probed: false }]);
   assert.ok(roaming.mayProbe(0));
   roaming.begin(placeOf(2), COOKIE, 0, 0);
-  assert.equal(roaming.mayProbe(0), false, "one at a time");
   assert.deepEqual(roaming.cookie, COOKIE);
   assert.deepEqual([is(1), is(2)], [{ home: true, probed: false }, { home: false, probed: true }]);
   assert.deepEqual(roaming.prove(), placeOf(2));
   assert.deepEqual([is(1), is(2)], [{ home: false, probed: false }, { home: true, probed: false }]);
   assert.equal(roaming.cookie, undefined);
   assert.ok(roaming.mayProbe(0));
+});
+
+Deno.test("Roaming.begin() turns a probe to another place, which gives it no more time", () => {
+  const { roaming, is } = setup();
+  roaming.begin(placeOf(2), COOKIE, 0, 0);
+  assert.ok(roaming.mayProbe(0.9 * SECOND));
+  const other = new Uint8Array(8).fill(8);
+  roaming.begin(placeOf(3), other, 0, 0.9 * SECOND);
+  assert.deepEqual([is(2).probed, is(3).probed], [false, true]);
+  assert.deepEqual(roaming.cookie, other);
+  assert.deepEqual([roaming.isOverdue(SECOND), roaming.mayProbe(SECOND)], [true, false]);
 });
 
 Deno.test("Roaming.isOverdue() gives a probe a second and four slots of both sides", () => {
