@@ -41,7 +41,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ].map((name) => `src/${name}`),
   "src/cli": [
     ...["base", "ports", "wire", "crypto", "handshake", "config", "tunnel", "host", "status"],
-    ...["demo", "audit", "doctor"],
+    ...["demo", "audit", "doctor", "socks"],
   ].map((name) => `src/${name}`).concat("ffi", "deno.json"),
   "ffi": ["src/base", "src/ports"],
   "mod.ts": ["src/cli"],

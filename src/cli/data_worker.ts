@@ -1,13 +1,18 @@
 /** Entry of the data Worker: opens the shim's ports in this thread and turns the data plane until it is told to stop.
  * It blocks in one native call, so it receives exactly one message: its configuration. */
 
-import { openShim } from "../../ffi/mod.ts";
+import { openShim, type Shim } from "../../ffi/mod.ts";
 import { ClientPlane } from "../tunnel/client_plane.ts";
 import { DataCounters } from "../tunnel/counters.ts";
-import type { DataPlanePorts } from "../tunnel/data_plane.ts";
 import { Mailbox } from "../tunnel/mailbox.ts";
-import type { Order, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
+import type { Order, PacerReport, PacerSettings, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
 import { ServerPlane } from "../tunnel/server_plane.ts";
+import { BridgeEnd } from "../tunnel/stream_bridge.ts";
+import { StreamRing } from "../tunnel/stream_ring.ts";
+import { TcpClientPlane } from "../tunnel/tcp_client_plane.ts";
+import type { BridgeBuffers } from "../tunnel/tcp_messages.ts";
+import type { TcpPlanePorts } from "../tunnel/tcp_plane.ts";
+import { TcpServerPlane } from "../tunnel/tcp_server_plane.ts";
 
 // Chosen here.
 const RX_CAP = 128;
@@ -35,37 +40,56 @@ scope.onmessage = ({ data }) => {
 
 function run(config: WorkerConfig): void {
   const shim = openShim(config.shim);
-  shim.pacer.start({
-    pollMode: config.pacer.pollMode,
-    fifo: config.pacer.fifo,
-    cpu: config.pacer.cpu,
-    calibrateMs: CALIBRATE_MS,
-    leadNs: 0,
-    leadMaxNs: LEAD_MAX_NS,
-  });
-  const pacer = shim.pacer.state();
+  const isFirst = !("leadNs" in config.pacer);
+  const pacer = "leadNs" in config.pacer ? config.pacer : startPacer(shim, config.pacer);
   shim.threadSetup(WORKER_NICE, pacer.sharedCpu ? -1 : pacer.cpu);
-  const ports: DataPlanePorts = {
+  scope.postMessage({ type: "ready", pacer });
+  const plane = planeOf(shim, config);
+  while (plane.turn()) { /* until stopped */ }
+  if (isFirst) shim.pacer.stop();
+  scope.postMessage({ type: "stopped" });
+}
+
+function startPacer(shim: Shim, settings: PacerSettings): PacerReport {
+  shim.pacer.start({ ...settings, calibrateMs: CALIBRATE_MS, leadNs: 0, leadMaxNs: LEAD_MAX_NS });
+  return shim.pacer.state();
+}
+
+function planeOf(shim: Shim, config: WorkerConfig): { turn(): boolean } {
+  switch (config.role) {
+    case "client":
+      return new ClientPlane(portsOf(shim, config), config);
+    case "server":
+      return new ServerPlane(portsOf(shim, config), config);
+    case "tcp client":
+      return new TcpClientPlane(tcpPortsOf(shim, config, config.bridge), config);
+    case "tcp server":
+      return new TcpServerPlane(tcpPortsOf(shim, config, config.bridge), config);
+  }
+}
+
+function portsOf(shim: Shim, config: WorkerConfig, epollFd = -1) {
+  const { udpFds, tunFd, eventFd } = config;
+  return {
     memory: shim.memory,
     protection: shim.protection,
     pacer: shim.pacer,
-    io: shim.newIo({
-      udpFds: config.udpFds,
-      tunFd: config.tunFd,
-      eventFd: config.eventFd,
-      rxCap: RX_CAP,
-      tunCap: TUN_CAP,
-    }),
+    io: shim.newIo({ udpFds, tunFd, eventFd, epollFd, rxCap: RX_CAP, tunCap: tunFd < 0 ? 0 : TUN_CAP }),
     clock: shim.clock,
     entropy: shim.entropy,
     mailbox: new Mailbox<Order>(shim.memory.u8.buffer, config.mailbox.off, config.mailbox.len),
     counters: new DataCounters(shim.memory, config.counters),
     eventsInFlight: new Int32Array(config.eventsInFlight),
-    post: (event) => scope.postMessage(event),
+    post: (event: WorkerEvent) => scope.postMessage(event),
   };
-  scope.postMessage({ type: "ready", pacer });
-  const plane = config.role === "client" ? new ClientPlane(ports, config) : new ServerPlane(ports, config);
-  while (plane.turn()) { /* until stopped */ }
-  shim.pacer.stop();
-  scope.postMessage({ type: "stopped" });
+}
+
+function tcpPortsOf(shim: Shim, config: WorkerConfig, buffers: BridgeBuffers): TcpPlanePorts {
+  const streams = shim.streams();
+  const ports = portsOf(shim, config, streams.epollFd);
+  const bridge = new BridgeEnd(new StreamRing(buffers.events), new StreamRing(buffers.commands), () => {
+    Atomics.add(ports.eventsInFlight, 0, 1);
+    ports.post({ type: "streams" });
+  });
+  return { ...ports, streams, bridge };
 }

@@ -7,8 +7,12 @@ import type { EndpointAddress } from "../ports/mod.ts";
 import { formatIp, parseIp } from "../wire/ip_address.ts";
 import type { TrainParameters } from "../tunnel/messages.ts";
 import { plaintextLenOf } from "../tunnel/emitter.ts";
+import type { Log } from "../status/log.ts";
+import type { Stop } from "./stop.ts";
 import { addressesOf } from "./names.ts";
 
+// Chosen here.
+const RETRY_MS = 2000;
 // Set by a standard.
 const INNER_MTU_MIN = 1280; // RFC 8200 §5
 /** Head of a whole inner packet and the content type byte. */
@@ -36,6 +40,27 @@ export function probeRoute(
   } catch (error) {
     if (error instanceof ShimError) return error.errnoName;
     throw error;
+  }
+}
+
+/** The peer and the way to it. Tries for ever: a name that cannot be found and a network that is down are states that
+ * pass. Undefined once `stop` is asked for. */
+export async function findRoute(
+  host: HostPort,
+  shim: Shim,
+  log: Log,
+  stop: Stop,
+): Promise<{ peer: EndpointAddress; mtu: number; local: EndpointAddress } | undefined> {
+  for (let tries = 0;; tries++) {
+    const peer = await resolvePeer(host);
+    const route = typeof peer === "string" ? peer : probeRoute(shim, peer);
+    if (typeof peer !== "string" && typeof route !== "string") return { peer, ...route };
+    if (tries % 15 === 0) {
+      const reason = typeof peer === "string" ? peer : `no route (${route})`;
+      log.warn("the server cannot be reached yet, trying again", { peer: host.host, reason });
+    }
+    await Promise.race([stop.asked, new Promise((resolve) => setTimeout(resolve, RETRY_MS))]);
+    if (stop.signal !== undefined) return undefined;
   }
 }
 

@@ -45,14 +45,15 @@ export function openUdpSocket(
     return shim.udpOpen(address);
   } catch (error) {
     if (!(error instanceof ShimError)) throw error;
-    throw new OperatorError(`Cannot listen on ${endpointText(address)}: ${udpRemedy(error.errnoName)}`);
+    throw new OperatorError(`Cannot listen on ${endpointText(address)}: ${listenRemedy(error.errnoName)}`);
   }
 }
 
-function udpRemedy(errno: string): string {
+/** What to do when an address cannot be listened on. */
+export function listenRemedy(errno: string): string {
   switch (errno) {
     case "EADDRINUSE":
-      return "another program has that port; end it (ss -ulpn shows it) or choose another port in server.listen";
+      return "another program has that port; end it (ss -tulpn shows it) or choose another port in server.listen";
     case "EADDRNOTAVAIL":
       return "this machine does not have that address; use one of `ip addr`, or 0.0.0.0";
     case "EACCES":

@@ -17,15 +17,15 @@ import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import { ClientHost } from "./client_host.ts";
 import { EXIT, OperatorError } from "./exit.ts";
-import { innerMtuOf, intervalText, probeRoute, rateText, resolvePeer, trainOf } from "./network.ts";
+import { findRoute, innerMtuOf, intervalText, rateText, trainOf } from "./network.ts";
 import { endpointText } from "./network.ts";
+import { runTcpClient } from "./run_tcp_client.ts";
 import { Runtime } from "./runtime.ts";
 import { OuterSocket } from "./outer_socket.ts";
 import { openStatus, statusOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 
 // Chosen here.
-const RETRY_MS = 2000;
 const PATH_MTU_MAX = 1500;
 const NONCE_LEN = 8;
 
@@ -45,12 +45,14 @@ export async function runClient(
   log: Log,
   stop: Stop,
 ): Promise<number> {
+  if (config.mode === "tcp") return await runTcpClient(config, shim, shimPath, log, stop);
   if (config.mode !== "tun") {
-    throw new OperatorError(`This version serves mode "tun" only; use tunnel.mode = "tun"`);
+    throw new OperatorError(`This version has no mode "${config.mode}"; use tunnel.mode = "tun" or "tcp"`);
   }
   for (const warning of config.warnings) log.warn(warning);
-  const path = await findPath(config, shim, log, stop);
-  if (path === undefined) return EXIT.ok;
+  const route = await findRoute(config.peer, shim, log, stop);
+  if (route === undefined) return EXIT.ok;
+  const path = pathOf(config, route.peer, route);
   logPlan(config, path, log);
   const host = new ClientHost(config, shim, log);
   try {
@@ -111,10 +113,10 @@ async function runTunnel(
   const status = await openStatus(
     config.status,
     shim,
-    runtime,
+    [runtime],
     log,
     () =>
-      statusOf("client", shim, runtime, {}, [{
+      statusOf("client", shim, [runtime], {}, [{
         index: 0,
         name: config.name,
         address: endpointText(path.peer),
@@ -160,21 +162,6 @@ async function runTunnel(
   }
   log.info("stopped", { signal: stop.signal });
   return EXIT.ok;
-}
-
-/** Tries for ever: a name that cannot be found and a network that is down are states that pass. */
-async function findPath(config: ClientConfig, shim: Shim, log: Log, stop: Stop): Promise<Path | undefined> {
-  for (let tries = 0;; tries++) {
-    const peer = await resolvePeer(config.peer);
-    const route = typeof peer === "string" ? peer : probeRoute(shim, peer);
-    if (typeof peer !== "string" && typeof route !== "string") return pathOf(config, peer, route);
-    if (tries % 15 === 0) {
-      const reason = typeof peer === "string" ? peer : `no route (${route})`;
-      log.warn("the server cannot be reached yet, trying again", { peer: config.peer.host, reason });
-    }
-    await Promise.race([stop.asked, new Promise((resolve) => setTimeout(resolve, RETRY_MS))]);
-    if (stop.signal !== undefined) return undefined;
-  }
 }
 
 function pathOf(

@@ -37,6 +37,8 @@ export class Runtime {
   readonly rings = new Map<number, RingView>();
   /** Undefined before the Worker is ready. */
   pacer: PacerReport | undefined;
+  /** Settles when the Worker is ready; never, if it fails before. */
+  readonly ready: Promise<PacerReport>;
   /** Settles when the Worker has ended: "" after a stop that was asked for, else what failed. */
   readonly ended: Promise<string>;
   readonly #shim: Shim;
@@ -51,7 +53,9 @@ export class Runtime {
   #control: Control | undefined;
   #onEvent: ((event: WorkerEvent) => void) | undefined;
   #timer: number | undefined;
+  #isSecond = false;
   #end!: (reason: string) => void;
+  #isReady!: (pacer: PacerReport) => void;
 
   constructor(shim: Shim, path: string, log: Log) {
     this.#shim = shim;
@@ -63,12 +67,14 @@ export class Runtime {
     this.#countersOff = shim.memory.alloc(COUNTERS_LEN);
     this.counters = new DataCounters(shim.memory, this.#countersOff);
     this.ended = new Promise((resolve) => this.#end = resolve);
+    this.ready = new Promise((resolve) => this.#isReady = resolve);
   }
 
-  /** Starts the Worker. `onEvent` sees every event after `control` has handled it. */
+  /** Starts the Worker; with a PacerReport as `pacer` beside the one whose pacer it is. `onEvent` sees every event after `control` has handled it. */
   start(settings: WorkerSettings, control: Control, onEvent: (event: WorkerEvent) => void): void {
     this.#control = control;
     this.#onEvent = onEvent;
+    this.#isSecond = "leadNs" in settings.pacer;
     // Held from before the first slot to the end, whatever the tunnel carries.
     if (!this.#shim.holdLatency()) this.#log.debug("idle states of the CPU are not held off: only root may");
     const worker = new Worker(new URL("./data_worker.ts", import.meta.url), { type: "module" });
@@ -93,6 +99,11 @@ export class Runtime {
   /** An order for the Worker; the handshakes' own retransmission makes up for one that finds no room. */
   order(order: Order, ...bytes: readonly Uint8Array[]): void {
     if (!this.#mailbox.post(order, ...bytes)) this.counters.add("orders_dropped");
+    this.wake();
+  }
+
+  /** Has the Worker look at what is there for it. */
+  wake(): void {
     this.#shim.eventSignal(this.#eventFd);
   }
 
@@ -140,7 +151,8 @@ export class Runtime {
     if (event.type === "ready") {
       this.pacer = event.pacer;
       if (!event.pacer.sharedCpu) this.#shim.threadSetup(0, event.pacer.cpu); // the pacer's CPU is its own
-      this.#reportPacer(event.pacer);
+      if (!this.#isSecond) this.#reportPacer(event.pacer);
+      this.#isReady(event.pacer);
     } else {
       Atomics.sub(new Int32Array(this.#eventsInFlight), 0, 1);
       if (event.type === "ring") {

@@ -8,7 +8,7 @@ import type { Log } from "../status/log.ts";
 import { type SlotTraceEntry, SlotTraceFile } from "../status/slot_trace.ts";
 import { StatusServer } from "../status/status_server.ts";
 import { DeviationLog } from "./deviation_log.ts";
-import type { Runtime } from "./runtime.ts";
+import type { RingView, Runtime } from "./runtime.ts";
 import { VERSION } from "./version.ts";
 
 // Chosen here.
@@ -35,9 +35,12 @@ const SLOT_FIELDS = {
   send_errors: RING.sendErrors,
   dry: RING.dry,
   keyless: RING.keyless,
+  socket_full: RING.socketFull,
+  short_writes: RING.shortWrites,
 } as const;
 
-/** The counters of one ring by name; slots × burst = records + send_errors + (skipped + keyless) × burst. */
+/** The counters of one ring by name; slots × burst = records + send_errors + (skipped + keyless + socket_full) ×
+ * burst. */
 export function slotsOf(shim: Shim, ring: number): Record<keyof typeof SLOT_FIELDS, number> {
   const out = {} as Record<keyof typeof SLOT_FIELDS, number>;
   for (const [name, off] of Object.entries(SLOT_FIELDS)) {
@@ -73,7 +76,7 @@ function deviationOf(shim: Shim, ring: number) {
 export function statusOf(
   role: "client" | "server",
   shim: Shim,
-  runtime: Runtime,
+  runtimes: readonly Runtime[],
   handshakes: Readonly<Record<string, number>>,
   peers: readonly PeerStatus[],
 ) {
@@ -83,11 +86,11 @@ export function statusOf(
     uptime_s: Number((shim.clock.nowNs() / 1e9).toFixed(3)),
     pid: Deno.pid,
     memory: { rss: Deno.memoryUsage().rss, unlocked: shim.unlockedLen() },
-    timing: runtime.pacer,
+    timing: runtimes[0].pacer,
     handshakes,
-    counters: runtime.counters.snapshot(),
+    counters: countersOf(runtimes),
     peers: peers.map(({ index, ...peer }) => {
-      const view = runtime.rings.get(index);
+      const view = ringsOf(runtimes).get(index);
       if (view === undefined) return peer;
       return {
         ...peer,
@@ -97,6 +100,19 @@ export function statusOf(
       };
     }),
   };
+}
+
+/** Of all Workers together. */
+function countersOf(runtimes: readonly Runtime[]): Record<string, number> {
+  const sum: Record<string, number> = {};
+  for (const { counters } of runtimes) {
+    for (const [name, value] of Object.entries(counters.snapshot())) sum[name] = (sum[name] ?? 0) + value;
+  }
+  return sum;
+}
+
+function ringsOf(runtimes: readonly Runtime[]): ReadonlyMap<number, RingView> {
+  return new Map(runtimes.flatMap(({ rings }) => [...rings]));
 }
 
 /** Trace entries of a ring that have come since the last call; those that were overwritten meanwhile are missing. */
@@ -144,7 +160,7 @@ export interface OpenStatus {
 export async function openStatus(
   config: StatusConfig,
   shim: Shim,
-  runtime: Runtime,
+  runtimes: readonly Runtime[],
   log: Log,
   document: () => { readonly peers: readonly { readonly name: string }[] },
 ): Promise<OpenStatus> {
@@ -152,10 +168,10 @@ export async function openStatus(
     ? undefined
     : await StatusServer.open(config.socket, document, log);
   const closers = [
-    ...(config.slotTrace === undefined ? [] : [traceSlots(config.slotTrace, shim, runtime)]),
+    ...(config.slotTrace === undefined ? [] : [traceSlots(config.slotTrace, shim, runtimes)]),
     ...(config.deviationEveryNs === undefined
       ? []
-      : [logDeviations(config.deviationEveryNs, shim, runtime, log, document)]),
+      : [logDeviations(config.deviationEveryNs, shim, runtimes, log, document)]),
   ];
   return {
     traceCount: config.slotTrace === undefined ? 0 : TRACE_COUNT,
@@ -167,11 +183,11 @@ export async function openStatus(
 }
 
 /** Both return what ends them. */
-function traceSlots(path: string, shim: Shim, runtime: Runtime): () => void {
+function traceSlots(path: string, shim: Shim, runtimes: readonly Runtime[]): () => void {
   const file = SlotTraceFile.open(path, shim.clock.wallBaseNs());
   const reader = new RingTraceReader(shim);
   const write = () => {
-    const view = runtime.rings.get(0);
+    const view = ringsOf(runtimes).get(0);
     if (view !== undefined) file.write(reader.read(view.ring));
   };
   const timer = setInterval(write, TRACE_EVERY_MS);
@@ -185,13 +201,13 @@ function traceSlots(path: string, shim: Shim, runtime: Runtime): () => void {
 function logDeviations(
   everyNs: number,
   shim: Shim,
-  runtime: Runtime,
+  runtimes: readonly Runtime[],
   log: Log,
   document: () => { readonly peers: readonly { readonly name: string }[] },
 ): () => void {
   const deviations = new DeviationLog(shim, log);
   const timer = setInterval(
-    () => deviations.write(runtime.rings, (index) => document().peers[index]?.name ?? String(index)),
+    () => deviations.write(ringsOf(runtimes), (index) => document().peers[index]?.name ?? String(index)),
     Math.max(DEVIATION_EVERY_MIN_MS, everyNs / 1e6),
   );
   return () => clearInterval(timer);

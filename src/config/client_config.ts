@@ -74,6 +74,11 @@ function checkMode(reading: Reading<typeof CLIENT_SETTINGS>, hasForwards: boolea
   const others = isTun ? `"tcp" or "udp"` : `"tun"`;
   const message = `it belongs to mode = ${others}; write that in [tunnel], or leave it out`;
   for (const key of stray) reading.problem(key, message);
+  if (values["tunnel.mode"] !== "tcp") return;
+  for (const key of ["up.burst", "down.burst"] as const) {
+    if ((values[key] ?? 1) === 1) continue;
+    reading.problem(key, "over TCP there is one record in each slot; leave it out, and shorten the interval");
+  }
 }
 
 function tunOf(reading: Reading<typeof CLIENT_SETTINGS>, values: ClientValues): ClientConfig["tun"] {

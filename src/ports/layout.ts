@@ -23,13 +23,12 @@ export const ADDR = { size: 24, family: 0, port: 2, scope: 4, ip: 8 } as const;
 export const ADDR_FAMILY_ID = 8;
 
 export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 40, timeNs: 64 } as const;
-export const RX_FLAG = { truncated: 1, byId: 4, fdShift: 8 } as const;
+/** `stream`: something that a stream has to tell, a STREAM_EVENT from `eventShift` on. */
+export const RX_FLAG = { truncated: 1, stream: 2, byId: 4, eventShift: 4, fdShift: 8 } as const;
 export const RX_STRIDE = 2048;
 export const TUN_STRIDE = 2048;
 export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;
 
-/** In RX.flags of what a stream has to tell: this bit, and from bit 4 on a STREAM_EVENT. */
-export const RX_STREAM = 2;
 export const STREAM_EVENT = { record: 0, connected: 1, ended: 2, accept: 3, malformed: 4 } as const;
 export const STREAM_MODE = { paused: 0, step: 1, flow: 2, connecting: 3, listening: 4 } as const;
 export type StreamMode = keyof typeof STREAM_MODE;

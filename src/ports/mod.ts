@@ -136,7 +136,7 @@ export interface TcpState {
   readonly retransmits: number;
 }
 
-/** TCP connections of the data Worker. What comes is told by PacketIo.poll() as RX with RX_STREAM. A connection is known
+/** TCP connections of the data Worker. What comes is told by PacketIo.poll() as RX with RX_FLAG.stream. A connection is known
  * by its fd; its id is what RX.peer tells. */
 export interface StreamIo {
   /** Begins to connect; add it in mode "connecting". A negative errno if that fails at once. */

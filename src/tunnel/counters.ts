@@ -51,6 +51,15 @@ export const COUNTER_NAMES = [
   "moves_proved",
   "moves_failed",
   "moves_without_id",
+  "tcp_connections",
+  "tcp_accepted",
+  "tcp_refused",
+  "tcp_malformed",
+  "tcp_handshakes_late",
+  "tcp_handshakes_dropped",
+  "streams_open",
+  "streams_packets_lost",
+  "streams_datagrams_dropped",
 ] as const;
 
 export type CounterName = typeof COUNTER_NAMES[number];

@@ -3,7 +3,6 @@
 import { slotGapMinNs } from "../config/mod.ts";
 import { jitterSdMaxNs } from "../schedule/mod.ts";
 import type { ClientParameters } from "../wire/inner_control.ts";
-import { outerOverhead } from "../wire/ip_header.ts";
 import { WELCOME_STATUS } from "../wire/inner_control.ts";
 import type { TrainParameters } from "./messages.ts";
 
@@ -18,10 +17,10 @@ const GAP_SHARE = 1.5;
 
 export interface GrantLimits {
   readonly maxSpeedBitsPerS: number;
-  /** Of a UDP payload, bytes. */
+  /** Of a UDP payload or a TLS record, bytes. */
   readonly datagramMaxLen: number;
-  /** Of the client's outer address: 4 or 16 bytes. */
-  readonly ipLen: number;
+  /** Bytes of headers around each in an outer packet. */
+  readonly overhead: number;
 }
 
 /** `status` is a WELCOME_STATUS; without a train the wish is refused, and `note` says why. */
@@ -53,9 +52,9 @@ export function grant(wish: ClientParameters, limits: GrantLimits): Grant {
   return granted(wish, limits);
 }
 
-function granted(wish: ClientParameters, { maxSpeedBitsPerS, ipLen }: GrantLimits): Grant {
+function granted(wish: ClientParameters, { maxSpeedBitsPerS, overhead }: GrantLimits): Grant {
   const { s2cBurst: burst, s2cDatagramLen: datagramLen, s2cJitterLaw: jitterLaw } = wish;
-  const packetLen = datagramLen + outerOverhead(ipLen);
+  const packetLen = datagramLen + overhead;
   const gapMinNs = slotGapMinNs(burst);
   const fastestNs = Math.max(packetLen * 8e9 * burst / maxSpeedBitsPerS, gapMinNs * GAP_SHARE);
   const intervalNs = Math.max(wish.s2cIntervalNs, fastestNs);

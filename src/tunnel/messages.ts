@@ -4,6 +4,7 @@
 import type { PollMode } from "../ports/mod.ts";
 import type { JitterLaw } from "../schedule/mod.ts";
 import type { SessionSecrets } from "../session/session.ts";
+import type { TcpClientSettings, TcpEvent, TcpOrder, TcpServerSettings } from "./tcp_messages.ts";
 
 /** An address as it crosses the isolates. */
 export interface PlainAddress {
@@ -33,7 +34,8 @@ export type Order =
   /** Client: sends from the socket `fd` from now on, or from slot `slot` (0: from now on). */
   | { readonly type: "move"; readonly fd: number; readonly slot: number }
   /** Says goodbye in slots and ends the Worker. */
-  | { readonly type: "stop" };
+  | { readonly type: "stop" }
+  | TcpOrder;
 
 /** What the pacer found when it started. */
 export interface PacerReport {
@@ -75,7 +77,8 @@ export type WorkerEvent =
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
   | { readonly type: "notice"; readonly level: "error" | "warn" | "info" | "debug"; readonly text: string }
-  | { readonly type: "stopped" };
+  | { readonly type: "stopped" }
+  | TcpEvent;
 
 /** What a schedule is made of, for one direction. Lengths are of UDP datagrams, bytes. */
 export interface TrainParameters {
@@ -103,7 +106,8 @@ interface WorkerConfigCommon {
   readonly udpFds: readonly number[];
   /** Offset of the counters block (COUNTER names in counters.ts). */
   readonly counters: number;
-  readonly pacer: PacerSettings;
+  /** How to start the pacer; or what another Worker of this process has found when it did. */
+  readonly pacer: PacerSettings | PacerReport;
   readonly traceCount: number;
   readonly rekeyRecords: number;
 }
@@ -142,7 +146,14 @@ export interface ServerWorkerClient {
   readonly maxSpeedBitsPerS: number;
 }
 
-export type WorkerConfig = ClientWorkerConfig | ServerWorkerConfig;
+export type TcpClientWorkerConfig = TcpClientSettings & WorkerConfigCommon;
+export type TcpServerWorkerConfig = TcpServerSettings & WorkerConfigCommon;
+
+export type WorkerConfig =
+  | ClientWorkerConfig
+  | ServerWorkerConfig
+  | TcpClientWorkerConfig
+  | TcpServerWorkerConfig;
 
 /** What a "session" order says of the new session; the byte arrays are the mail's. */
 export function secretsOf(

@@ -18,6 +18,7 @@ import {
 import { parsePrefix } from "../wire/ip_address.ts";
 import { emitPathMessage, PATH_COOKIE_LEN, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
 import { SPARE_IDS } from "../session/id_exchange.ts";
+import { outerOverhead } from "../wire/ip_header.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
@@ -321,7 +322,11 @@ export class ServerPlane extends DataPlane {
   #settle(peer: Peer, session: Session, wish: ClientParameters): { status: number; note: string } {
     const { maxSpeedBitsPerS } = this.#config.clients[peer.index];
     const { datagramMaxLen } = this.#config;
-    const granted = grant(wish, { maxSpeedBitsPerS, datagramMaxLen, ipLen: peer.address!.ip.length });
+    const granted = grant(wish, {
+      maxSpeedBitsPerS,
+      datagramMaxLen,
+      overhead: outerOverhead(peer.address!.ip.length),
+    });
     const { train } = granted;
     if (peer.keyed === session) {
       if (train !== undefined && sameTrain(peer.train!.emitter.train, train)) return granted;

@@ -6,6 +6,8 @@ import { must, type Program, run, until } from "./process.ts";
 type Table = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 export interface EndsOptions {
+  /** What the tunnel carries; "tun" if absent. */
+  readonly mode?: "tun" | "tcp";
   /** Where the client sends to: "HOST:PORT". */
   readonly peer?: string;
   /** Settings beside the usual ones, by table; they replace those of the same key. */
@@ -21,6 +23,10 @@ export const INNER_CLIENT_V6 = "fd14:5::2";
 /** Outer IP length of every data record of these tests. */
 export const PACKET_LEN = 1400;
 const PORT = 1405;
+
+/** Where a client of mode "tcp" takes connections. */
+export const PROXY = "127.0.0.1:1080";
+const LAB_NETWORKS = ["10.61.0.0/16", "fd61::/16"];
 
 const DIRECTION: Table = { interval: "1 ms", packet_length: PACKET_LEN };
 
@@ -153,30 +159,28 @@ export class Ends {
 }
 
 function clientTables(lab: Lab, options: EndsOptions): Record<string, Table> {
+  const { mode = "tun" } = options;
   return merged({
-    tunnel: {
-      peer: options.peer ?? `${SERVER}:${PORT}`,
-      mode: "tun",
-      name: "laptop",
-      key_file: "client.key",
-    },
+    tunnel: { peer: options.peer ?? `${SERVER}:${PORT}`, mode, name: "laptop", key_file: "client.key" },
     up: DIRECTION,
     down: DIRECTION,
-    tun: { name: "i405" },
+    ...(mode === "tun" ? { tun: { name: "i405" } } : { socks: { listen: [PROXY] } }),
     status: { socket: `${lab.dir}/client.sock`, slot_trace: `${lab.dir}/client.trace` },
   }, options.client);
 }
 
 function serverTables(lab: Lab, options: EndsOptions): Record<string, Table> {
+  const { mode = "tun" } = options;
+  const tun = { name: "i405s", addresses: [`${INNER_SERVER}/24`, `${INNER_SERVER_V6}/64`] };
   return merged({
-    server: { listen: [`0.0.0.0:${PORT}`, `[::]:${PORT}`], modes: ["tun"] },
-    tun: { name: "i405s", addresses: [`${INNER_SERVER}/24`, `${INNER_SERVER_V6}/64`] },
+    server: { listen: [`0.0.0.0:${PORT}`, `[::]:${PORT}`], modes: [mode] },
+    ...(mode === "tun" ? { tun } : {}),
     status: { socket: `${lab.dir}/server.sock`, slot_trace: `${lab.dir}/server.trace` },
     client: {
       name: "laptop",
       key_file: "server.key",
-      addresses: [INNER_CLIENT, INNER_CLIENT_V6],
-      max_speed: "100 Mbit/s",
+      ...(mode === "tun" ? { addresses: [INNER_CLIENT, INNER_CLIENT_V6] } : { allow: LAB_NETWORKS }),
+      max_speed: "200 Mbit/s",
     },
   }, options.server);
 }

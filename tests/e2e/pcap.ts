@@ -23,6 +23,16 @@ const ETHERNET_LEN = 14;
 /** The UDP datagrams (IPv4 without options, IPv6 without extension headers) of an Ethernet capture, in order.
  * Throws on anything else than a whole pcap file. */
 export function readPcap(file: Uint8Array): SeenDatagram[] {
+  const seen: SeenDatagram[] = [];
+  for (const { timeNs, frame } of readFrames(file)) {
+    const datagram = readFrame(frame, timeNs);
+    if (datagram !== undefined) seen.push(datagram);
+  }
+  return seen;
+}
+
+/** The frames of an Ethernet capture, in order, as far as they were kept. */
+export function* readFrames(file: Uint8Array): Generator<{ timeNs: bigint; frame: Uint8Array }> {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const magic = view.getUint32(0, true);
   assert.ok(
@@ -31,17 +41,14 @@ export function readPcap(file: Uint8Array): SeenDatagram[] {
   );
   assert.equal(view.getUint32(20, true), 1, "link type Ethernet");
   const unitNs = magic === NANOSECOND_MAGIC ? 1n : 1000n;
-  const seen: SeenDatagram[] = [];
   for (let at = 24; at + 16 <= file.length;) {
     const timeNs = BigInt(view.getUint32(at, true)) * 1_000_000_000n +
       BigInt(view.getUint32(at + 4, true)) * unitNs;
     const capturedLen = view.getUint32(at + 8, true);
     assert.ok(at + 16 + capturedLen <= file.length, "a whole pcap file");
-    const datagram = readFrame(file.subarray(at + 16, at + 16 + capturedLen), timeNs);
-    if (datagram !== undefined) seen.push(datagram);
+    yield { timeNs, frame: file.subarray(at + 16, at + 16 + capturedLen) };
     at += 16 + capturedLen;
   }
-  return seen;
 }
 
 function readFrame(frame: Uint8Array, timeNs: bigint): SeenDatagram | undefined {

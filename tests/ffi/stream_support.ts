@@ -1,6 +1,6 @@
 /** What the tests of TCP share: connections over the loopback, what is told of them, stream rings. */
 
-import { type EndpointAddress, IO, RING, RX, RX_STREAM, STREAM_EVENT } from "../../src/ports/mod.ts";
+import { type EndpointAddress, IO, RING, RX, RX_FLAG, STREAM_EVENT } from "../../src/ports/mod.ts";
 import {
   ANY_PORT,
   type KeyBytes,
@@ -50,8 +50,8 @@ export class Poller {
       const rx = descs + i * RX.size;
       const [off, len] = [memory.u32[(rx + RX.off) >>> 2], memory.u32[(rx + RX.len) >>> 2]];
       const flags = memory.u32[(rx + RX.flags) >>> 2];
-      if ((flags & RX_STREAM) === 0) throw new Error("something that is no stream's");
-      const event = EVENTS[flags >>> 4 & 15];
+      if ((flags & RX_FLAG.stream) === 0) throw new Error("something that is no stream's");
+      const event = EVENTS[flags >>> RX_FLAG.eventShift & 15];
       const bytes = event === "record" ? memory.u8.slice(off, off + len) : new Uint8Array(0);
       this.told.push({ id: memory.i32[(rx + RX.peer) >>> 2], event, bytes, len });
     }

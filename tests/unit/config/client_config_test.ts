@@ -3,6 +3,7 @@ import { loadClientConfig, type Overrides } from "../../../src/config/mod.ts";
 import { type Folder, inFolder, problemOf } from "./fixture.ts";
 
 const EXAMPLE = new URL("../../../examples/client.toml", import.meta.url);
+const TCP_EXAMPLE = new URL("../../../examples/tcp_client.toml", import.meta.url);
 const MINIMAL = `[tunnel]\npeer = "192.0.2.1"\nkey_file = "a.key"\n`;
 
 const TCP = MINIMAL + `mode = "tcp"\n`;
@@ -15,6 +16,24 @@ function load(folder: Folder, text: string, overrides?: Overrides) {
   folder.key("a.key", 7);
   return loadClientConfig(folder.write("c.toml", text), overrides);
 }
+
+Deno.test(
+  "loadClientConfig() takes the example of TCP mode as it is",
+  inFolder((folder) => {
+    folder.key("laptop.key", 1);
+    const config = loadClientConfig(folder.write("client.toml", Deno.readTextFileSync(TCP_EXAMPLE)));
+    assert.equal(config.mode, "tcp");
+    assert.deepEqual(config.socks.listen.map(({ text }) => text), ["127.0.0.1:1080"]);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() refuses several records in a slot over TCP",
+  inFolder((folder) => {
+    const problem = problemOf(() => load(folder, TCP + `[down]\nburst = 2\n`));
+    assert.match(String(problem), /down\.burst.*one record in each slot/);
+  }),
+);
 
 Deno.test(
   "loadClientConfig() takes the example as it is",

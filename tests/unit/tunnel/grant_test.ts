@@ -5,7 +5,7 @@ import { SlotSchedule } from "../../../src/schedule/mod.ts";
 import { grant, type GrantLimits, sameTrain } from "../../../src/tunnel/grant.ts";
 import type { ClientParameters } from "../../../src/wire/inner_control.ts";
 
-const LIMITS: GrantLimits = { maxSpeedBitsPerS: 10e6, datagramMaxLen: 1472, ipLen: 4 };
+const LIMITS: GrantLimits = { maxSpeedBitsPerS: 10e6, datagramMaxLen: 1472, overhead: 28 };
 const WISH: ClientParameters = {
   protocolVersion: 1,
   oldestVersion: 1,
@@ -33,7 +33,7 @@ Deno.test("grant() gives what is within the limits as it was asked for", () => {
 Deno.test("grant() slows down what is faster than allowed, and says so", () => {
   const { status, train, note } = grant({ ...WISH, s2cIntervalNs: 0.9e6 }, LIMITS);
   assert.deepEqual([status, train?.intervalNs, note], [1, 1e6, "max_speed allows one slot in 1000 us"]);
-  const six = grant(WISH, { ...LIMITS, ipLen: 16 });
+  const six = grant(WISH, { ...LIMITS, overhead: 48 });
   assert.equal(six.train?.intervalNs, 1270 * 800);
   assert.equal(grant({ ...WISH, s2cBurst: 4 }, LIMITS).train?.intervalNs, 4e6);
 });

@@ -1,0 +1,159 @@
+/* A client in TCP mode, from its configuration to its end: 1 find the server · 2 listeners of proxy and forwards · 3 data
+ * Worker and handshakes, for ever · 4 on a signal: goodbye in slots. It changes nothing on this machine and needs no
+ * right that others have not. */
+
+import type { Shim } from "../../ffi/mod.ts";
+import type { ClientConfig } from "../config/mod.ts";
+import type { EndpointAddress } from "../ports/mod.ts";
+import { SocketError } from "../ports/sockets.ts";
+import type { ClientCount } from "../socks/counts.ts";
+import type { ClientSide } from "../socks/client_side.ts";
+import type { Log } from "../status/log.ts";
+import type { WorkerEvent } from "../tunnel/messages.ts";
+import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
+import { REKEY_RECORDS } from "../tunnel/rekey.ts";
+import { TcpClientControl } from "../tunnel/tcp_client_control.ts";
+import { EXIT, OperatorError } from "./exit.ts";
+import { clientSide, Counts } from "./local_sides.ts";
+import { drainEvents, type MainBridge, openBridge } from "./main_bridge.ts";
+import { endpointText, findRoute } from "./network.ts";
+import { Runtime } from "./runtime.ts";
+import { openStatus, statusOf } from "./status_report.ts";
+import type { Stop } from "./stop.ts";
+
+// Chosen here.
+const NONCE_LEN = 8;
+
+/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
+export async function runTcpClient(
+  config: ClientConfig,
+  shim: Shim,
+  shimPath: string,
+  log: Log,
+  stop: Stop,
+): Promise<number> {
+  for (const warning of config.warnings) log.warn(warning);
+  const runtime = new Runtime(shim, shimPath, log);
+  const bridge = openBridge(() => runtime.wake());
+  const counts = new Counts<ClientCount>();
+  const local = clientSide(config, shim, log, bridge.end.commands(0), counts);
+  try {
+    // Programs may connect before the server can be reached: their streams wait.
+    await listen(local, config, log);
+    const route = await findRoute(config.peer, shim, log, stop);
+    if (route === undefined) return EXIT.ok;
+    log.info("client started", { name: config.name, server: endpointText(route.peer), mode: "tcp" });
+    const context = { config, shim, log, runtime, counts, local, bridge, peer: route.peer };
+    return await runTunnel(context, stop);
+  } finally {
+    local.close();
+  }
+}
+
+interface Context {
+  readonly config: ClientConfig;
+  readonly shim: Shim;
+  readonly log: Log;
+  readonly runtime: Runtime;
+  readonly counts: Counts<ClientCount>;
+  readonly local: ClientSide;
+  readonly bridge: MainBridge;
+  readonly peer: EndpointAddress;
+}
+
+async function listen(local: ClientSide, config: ClientConfig, log: Log): Promise<void> {
+  try {
+    await local.listen();
+  } catch (error) {
+    if (!(error instanceof SocketError)) throw error;
+    throw new OperatorError(
+      `Cannot listen on ${error.message}; choose another place in socks.listen or forward`,
+    );
+  }
+  const places = config.socks.listen.map(({ text }) => text);
+  if (places.length > 0) {
+    log.info("proxy listens", { socks: places.join(","), forwards: config.forwards.length });
+  }
+}
+
+async function runTunnel(context: Context, stop: Stop): Promise<number> {
+  const { config, shim, log, runtime } = context;
+  const control = controlOf(context);
+  const status = await openStatus(
+    config.status,
+    shim,
+    [runtime],
+    log,
+    () => statusDocument(context, control),
+  );
+  const nonce = new Uint8Array(NONCE_LEN);
+  shim.entropy.fill(nonce);
+  runtime.start(
+    {
+      role: "tcp client",
+      tunFd: -1,
+      udpFds: [],
+      pacer: { pollMode: config.pacing.pollMode, fifo: config.pacing.schedFifo, cpu: config.pacing.cpu },
+      traceCount: status.traceCount,
+      rekeyRecords: REKEY_RECORDS,
+      peer: context.peer,
+      up: config.up,
+      down: config.down,
+      nonce,
+      bridge: context.bridge.buffers,
+    },
+    control,
+    (event) => handle(context, event),
+  );
+  const why = await Promise.race([stop.asked, runtime.ended]);
+  await runtime.stop();
+  await status.close(); // after the last slot, so that the trace is whole
+  runtime.freeRings();
+  control.destroy();
+  config.key.wipe();
+  if (stop.signal === undefined) {
+    log.error("the tunnel failed", { reason: why });
+    return EXIT.failed;
+  }
+  log.info("stopped", { signal: stop.signal });
+  return EXIT.ok;
+}
+
+function controlOf({ config, shim, log, runtime, local }: Context): TcpClientControl {
+  return new TcpClientControl(
+    {
+      key: { key: config.key.view() },
+      ...policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo"))),
+      entropy: shim.entropy,
+    },
+    {
+      order: (order, ...bytes) => runtime.order(order, ...bytes),
+      log: (level, message, fields) => log.log(level, message, fields),
+      welcomed: () => log.info("tunnel up", { mode: "tcp", streams: local.open.streams }),
+    },
+    shim.clock.nowNs(),
+  );
+}
+
+function handle({ log, bridge, local }: Context, event: WorkerEvent): void {
+  if (event.type === "notice") log.log(event.level, event.text);
+  else if (event.type === "streams") drainEvents(bridge, () => local.events);
+}
+
+function statusDocument(context: Context, control: TcpClientControl) {
+  const { config, shim, runtime, counts, local, peer } = context;
+  const handshakes = {
+    ...counts.values,
+    streams: local.open.streams,
+    connections_open: local.open.connections,
+  };
+  return statusOf("client", shim, [runtime], handshakes, [{
+    index: 0,
+    name: config.name,
+    address: endpointText(peer),
+    state: control.state,
+    suite: control.suiteName,
+    group: control.groupName,
+    reconnects: control.reconnects,
+  }]);
+}

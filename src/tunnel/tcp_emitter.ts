@@ -1,0 +1,216 @@
+/* Outbound over TCP: 1 slot times, written seconds ahead · 2 contents that may not wait (inner control, alerts) · 3 frames
+ * of streams into the newest plaintext that has not been taken · 4 does the socket take a record? freeze and seal · 5 one
+ * send.
+ * 1–3 are the data Worker's; 4 and 5 the pacer's, which looks at the socket and never at the plaintext. */
+
+import { assert } from "../base/mod.ts";
+import { AEAD_TAG_LEN } from "../crypto/suites.ts";
+import type { Memory, RecordProtection, StreamPacer } from "../ports/mod.ts";
+import { RING } from "../ports/mod.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
+import { emitTlsHandshakeMessage, HANDSHAKE_TYPE } from "../wire/handshake_header.ts";
+import { emitKeyUpdate } from "../wire/key_update.ts";
+import { emitTlsRecordHeader, TLS_RECORD_HEADER_LEN } from "../wire/tls_record.ts";
+import type { TrainParameters } from "./messages.ts";
+import { SlotRing } from "./slot_ring.ts";
+
+// Chosen here.
+const NOWHERE = { ip: new Uint8Array(0), port: 0 };
+/** Less room than this at the end of a plaintext is not worth another frame. */
+const APPEND_MIN_LEN = 64;
+
+export interface TcpEmitterOptions {
+  readonly train: TrainParameters;
+  /** 32 bytes of entropy, this train's alone. */
+  readonly seed: Uint8Array;
+  readonly startNs: number;
+  readonly traceCount: number;
+}
+
+/** What fills plaintexts: the multiplexer. */
+export interface FrameSource {
+  wants(nowNs: number): boolean;
+  /** Writes a frame of at most `len` bytes at `off` and returns its length; 0: nothing, or too little room. */
+  fill(off: number, len: number, nowNs: number): number;
+}
+
+/** A train of TLS records, whatever connection they go over: it outlives connections, and while there is none its slots
+ * are skipped. */
+export class TcpEmitter {
+  readonly slots: SlotRing;
+  readonly #memory: Memory;
+  readonly #pacer: StreamPacer;
+  readonly #protection: RecordProtection;
+  readonly #header: number;
+  #key = 0;
+  /** The key that the pacer has been told of and has not reached; undefined: none is told. */
+  #next: number | undefined;
+  #switchesSeen = 0;
+  /** Bytes used in the newest plaintext if frames may be appended to it, else 0. */
+  #openUsed = 0;
+
+  constructor(
+    memory: Memory,
+    pacer: StreamPacer,
+    protection: RecordProtection,
+    { train, seed, startNs, traceCount }: TcpEmitterOptions,
+  ) {
+    assert(train.burst === 1, "one record a slot over TCP");
+    this.#memory = memory;
+    this.#pacer = pacer;
+    this.#protection = protection;
+    this.slots = new SlotRing(memory, pacer, {
+      train,
+      seed,
+      startNs,
+      form: {
+        fd: -1,
+        hdrLen: TLS_RECORD_HEADER_LEN,
+        seqOff: 0,
+        seqLen: 0,
+        traceCount,
+        to: NOWHERE,
+        stream: true,
+      },
+    });
+    this.#header = memory.alloc(TLS_RECORD_HEADER_LEN);
+    const bodyLen = train.datagramLen - TLS_RECORD_HEADER_LEN;
+    emitTlsRecordHeader(memory.u8, this.#header, CONTENT_TYPE.applicationData, bodyLen);
+    this.#writeUpdate();
+  }
+
+  /** RFC 8446 §4.6.3: update_not_requested, since each side updates by its own count. */
+  #writeUpdate(): void {
+    const message = emitTlsHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, emitKeyUpdate(false));
+    const off = this.#memory.u32[(this.slots.ring + RING.update) >> 2];
+    this.#memory.u8.set(message, off);
+    this.#memory.u8[off + message.length] = CONTENT_TYPE.handshake;
+  }
+
+  // --- the connection and its keys
+
+  /** From the next slot on: over `fd` under `key`, which this takes over. Plaintexts that wait go over the new
+   * connection, where they mean nothing. */
+  connect(fd: number, key: number): void {
+    this.#link(fd, key);
+  }
+
+  /** Slots are skipped from the next one on. */
+  disconnect(): void {
+    this.#link(-1, 0);
+  }
+
+  #link(fd: number, key: number): void {
+    this.maintain();
+    const isReplaced = this.#pacer.ringLink(this.slots.ring, fd, key, fd < 0 ? 0 : this.#header);
+    if (isReplaced) this.#free(this.#next!);
+    else this.maintain();
+    this.#next = key;
+  }
+
+  /** The record of this number is the KeyUpdate; then `key`. */
+  update(key: number, number: number): void {
+    assert(this.#next === undefined, "one change of keys at a time");
+    this.#pacer.ringUpdate(this.slots.ring, key, number);
+    this.#next = key;
+  }
+
+  /** The pacer has not reached the last change. */
+  get changing(): boolean {
+    this.maintain();
+    return this.#next !== undefined;
+  }
+
+  /** Frees the key that the pacer no longer uses. */
+  maintain(): void {
+    if (this.#next === undefined || this.slots.switches === this.#switchesSeen) return;
+    this.#switchesSeen = this.slots.switches;
+    this.#free(this.#key);
+    this.#key = this.#next;
+    this.#next = undefined;
+  }
+
+  #free(key: number): void {
+    if (key !== 0) this.#protection.freeKey(key);
+  }
+
+  close(): void {
+    this.slots.close();
+    this.#free(this.#key);
+    this.#free(this.#next ?? 0);
+    this.#memory.free(this.#header, TLS_RECORD_HEADER_LEN);
+  }
+
+  // --- plaintexts
+
+  /** Bytes of frames that a plaintext holds. */
+  get contentLen(): number {
+    return this.slots.plaintextLen - 1;
+  }
+
+  /** Puts a content of its own type into the next plaintext. False when none is free. */
+  content(contentType: number, bytes: Uint8Array): boolean {
+    assert(bytes.length <= this.contentLen, "a control content fits one record");
+    const off = this.slots.claim();
+    if (off === 0) return false;
+    this.#memory.u8.set(bytes, off);
+    this.#publish(off, bytes.length, contentType, bytes.length);
+    this.#openUsed = 0;
+    return true;
+  }
+
+  /** Puts an inner control frame into the next plaintext. False when none is free or it does not fit. */
+  control(frame: Uint8Array): boolean {
+    if (frame.length > this.contentLen) return false;
+    const off = this.slots.claim();
+    if (off === 0) return false;
+    this.#memory.u8.set(frame, off);
+    this.#publish(off, frame.length, CONTENT_TYPE.applicationData, this.contentLen);
+    this.#openUsed = frame.length;
+    return true;
+  }
+
+  /** Moves frames of `source` into plaintexts, as far as late binding allows. */
+  pump(source: FrameSource, nowNs: number): void {
+    while (source.wants(nowNs)) {
+      const off = this.#reopen() || this.slots.claim(this.slots.depth);
+      if (off === 0) return;
+      const from = this.#openUsed;
+      const end = this.#fill(source, off, from, nowNs);
+      if (end === 0) return; // claimed and not published: the next claim gives it again
+      this.#publish(off, end, CONTENT_TYPE.applicationData, this.contentLen);
+      this.#openUsed = end > from && this.contentLen - end >= APPEND_MIN_LEN ? end : 0;
+    }
+  }
+
+  /** Frames behind the `from` bytes that are there; returns how many bytes are used then. */
+  #fill(source: FrameSource, off: number, from: number, nowNs: number): number {
+    let at = from;
+    for (let len = 1; len > 0 && at < this.contentLen; at += len) {
+      len = source.fill(off + at, this.contentLen - at, nowNs);
+      assert(len <= this.contentLen - at, "a frame stays within its plaintext");
+    }
+    return at;
+  }
+
+  /** The newest plaintext, if something fits behind what it holds and the pacer has not taken it. */
+  #reopen(): number {
+    if (this.#openUsed === 0) return 0;
+    const off = this.slots.takeBack();
+    if (off === 0) this.#openUsed = 0;
+    return off;
+  }
+
+  /** Content of `len` bytes, its type at `typeAt`, zeros between and behind: RFC 8446 §5.4. */
+  #publish(off: number, len: number, contentType: number, typeAt: number): void {
+    const { u8 } = this.#memory;
+    u8.fill(0, off + len, off + this.slots.plaintextLen);
+    u8[off + typeAt] = contentType;
+    this.slots.publish();
+  }
+}
+
+/** Bytes of inner plaintext, content type byte included, of a record of `recordLen` bytes. */
+export function tcpPlaintextLenOf(recordLen: number): number {
+  return recordLen - TLS_RECORD_HEADER_LEN - AEAD_TAG_LEN;
+}
