@@ -6,6 +6,7 @@ import { wipe } from "../crypto/wipe.ts";
 import type { DtlsServerOptions } from "../flight/dtls_server.ts";
 import { DtlsServer } from "../flight/dtls_server.ts";
 import { type LongTermKey, PskDirectory } from "../handshake/psk_directory.ts";
+import { FairBucket } from "./fair_bucket.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
 import { addressKey } from "./address_table.ts";
 import { newConnectionId } from "./own_ids.ts";
@@ -20,8 +21,11 @@ const HANDSHAKE_TIMEOUT_NS = 60e9;
 const LINGER_NS = 5e9;
 /** Plaintext DTLS record header; what follows it is the same in each transmission of a message. */
 const RECORD_HEADER_LEN = 13;
-/** Handshakes begun a second, all addresses together: each costs a key exchange. */
+/** Handshakes begun a second, all addresses together. With a key each costs a key exchange, some ms. Without, a look
+ * through all clients, about 10 us for each client and identity: so many looks a second take a quarter of a core. */
 const BEGIN_PER_SECOND = 100;
+const LOOKS_PER_SECOND = 25_000;
+const SEED_LEN = 32;
 const NONE = new Uint8Array(0);
 
 export interface ServerControlPorts {
@@ -57,8 +61,7 @@ export class ServerControl {
   readonly #ports: ServerControlPorts;
   /** By address, the oldest first. */
   readonly #handshakes = new Map<string, Handshake>();
-  #tokens = BEGIN_PER_SECOND;
-  #tokensAtNs = 0;
+  readonly #beginnings: FairBucket;
 
   constructor({ keys, secrets, ...options }: ServerControlOptions, ports: ServerControlPorts) {
     const directory = this.#directory = new PskDirectory("dtls", keys, secrets);
@@ -68,6 +71,10 @@ export class ServerControl {
       newConnectionId: () => newConnectionId(options.entropy),
     };
     this.#ports = ports;
+    const perSecond = Math.ceil(Math.min(BEGIN_PER_SECOND, LOOKS_PER_SECOND / keys.length));
+    const seed = new Uint8Array(SEED_LEN);
+    options.entropy.fill(seed);
+    this.#beginnings = new FairBucket({ perSecond, burst: perSecond }, seed);
   }
 
   /** Ends all handshakes and wipes what they and the clients' keys have left. */
@@ -127,12 +134,7 @@ export class ServerControl {
   }
 
   #begin(key: string, event: Handshake["event"], hello: Uint8Array, nowNs: number): Handshake | undefined {
-    this.#tokens = Math.min(
-      BEGIN_PER_SECOND,
-      this.#tokens + (nowNs - this.#tokensAtNs) / 1e9 * BEGIN_PER_SECOND,
-    );
-    this.#tokensAtNs = nowNs;
-    if (this.#tokens < 1) {
+    if (!this.#beginnings.take(nowNs, true)) {
       this.counters.refusedRate++;
       return undefined;
     }
@@ -140,7 +142,6 @@ export class ServerControl {
       this.counters.refusedBusy++;
       return undefined;
     }
-    this.#tokens--;
     this.counters.begun++;
     const handshake: Handshake = {
       dtls: new DtlsServer(this.#options, addressBytes(event.from)),

@@ -17,15 +17,21 @@ const at = (last: number): PlainAddress => ({
 class Server {
   readonly sent: Uint8Array[] = [];
   readonly orders: Order[] = [];
-  readonly control = new ServerControl(
-    { ...POLICY, keys: [{ key: KEY }], secret: SECRET, entropy: testEntropy(1) },
-    {
-      order: (order) => this.orders.push(order),
-      send: (_fd, datagram) => this.sent.push(datagram),
-      log: () => {},
-      clientName: () => "client",
-    },
-  );
+  readonly control: ServerControl;
+
+  /** The client's key stands among `clients`. */
+  constructor(clients = 1) {
+    const others = Array.from({ length: clients - 1 }, (_, i) => ({ key: new Uint8Array(32).fill(i) }));
+    this.control = new ServerControl(
+      { ...POLICY, keys: [{ key: KEY }, ...others], secret: SECRET, entropy: testEntropy(1) },
+      {
+        order: (order) => this.orders.push(order),
+        send: (_fd, datagram) => this.sent.push(datagram),
+        log: () => {},
+        clientName: () => "client",
+      },
+    );
+  }
 
   give(datagram: Uint8Array, from: PlainAddress, first: boolean, nowNs: number): void {
     this.control.handle({ type: "handshake", first, fdIndex: 0, from, local: undefined, datagram }, nowNs);
@@ -106,4 +112,15 @@ Deno.test("ServerControl.handle() forgets no handshake of a key's holder for a p
   for (let i = 0; i < 600; i++) server.give(hello[0], at(1000 + i), true, SECOND + i * SECOND / 50);
   server.control.handleTimeout(20 * SECOND);
   assert.ok(server.sent.length > flight, "it still repeats its flight");
+});
+
+Deno.test("ServerControl.handle() begins so many handshakes a second and no more, fewer with many clients", () => {
+  const { hello: [first] } = secondHello(at(1));
+  for (const [clients, least, most] of [[1, 100, 300], [1000, 25, 75]]) {
+    const server = new Server(clients);
+    for (let i = 0; i < 4000; i++) server.give(first, at(1000 + i), true, i * SECOND / 2000); // for two seconds
+    const { begun, refusedRate } = server.control.counters;
+    assert.equal(begun + refusedRate, 4000);
+    assert.ok(begun > least && begun <= most, `${begun} with ${clients} clients`);
+  }
 });
