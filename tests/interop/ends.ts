@@ -2,6 +2,7 @@
 
 import { DtlsClient, type DtlsClientOptions, type DtlsResult } from "../../src/flight/dtls_client.ts";
 import { DtlsServer, type DtlsServerOptions } from "../../src/flight/dtls_server.ts";
+import { filler } from "../../src/flight/filler.ts";
 import { HelloGate } from "../../src/flight/hello_gate.ts";
 import type { SessionOptions } from "../../src/session/session.ts";
 import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
@@ -12,6 +13,7 @@ import { Talk } from "./talk.ts";
 const GUARD_MS = 50_000;
 /** How often something is said that may get lost, and looked at what is awaited. */
 const REPEAT_MS = 5;
+const CHAFF_MS = 1;
 
 const TIMERS = { timeoutNs: 200e6, timeoutMaxNs: 1e9 };
 
@@ -34,6 +36,8 @@ abstract class OurEnd {
   readonly #role: "client" | "server";
   readonly #sessionOptions: Partial<SessionOptions>;
   #timer: number | undefined;
+  #chaff: number | undefined;
+  #chaffCount = 0;
   #wake: (() => void)[] = [];
 
   constructor(role: "client" | "server", socket: Loopback, sessionOptions: Partial<SessionOptions>) {
@@ -77,12 +81,25 @@ abstract class OurEnd {
     this.#controls();
   }
 
+  /** From now on, and beside all else, datagrams of random bytes in the form of records of epochs 2 and 3, as slots carry
+   * them that have nothing else to carry. */
+  chaff(len: number): void {
+    this.#chaff = setInterval(() => {
+      if (this.peerPort === 0 || this.#chaff === undefined) return; // one more comes when it is cleared while due
+      const record = filler(len, entropy);
+      record[0] |= this.#chaffCount++ & 1;
+      this.socket.send(record, this.peerPort);
+    }, CHAFF_MS);
+  }
+
   closeNotify(): void {
     if (this.talk !== undefined) this.socket.send(this.talk.closeNotify(), this.peerPort);
   }
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
+    clearInterval(this.#chaff);
+    this.#chaff = undefined;
     await this.socket.close();
   }
 

@@ -1,6 +1,7 @@
 /** What follows a handshake, epoch 3 and above: the parts that a tunnel has, `Session` and `Inbound`, with a sealer in
  * place of the pacer. */
 
+import { equalsConstantTime } from "../../src/base/mod.ts";
 import { AEAD_TAG_LEN } from "../../src/crypto/suites.ts";
 import type { DtlsResult } from "../../src/flight/dtls_client.ts";
 import { RECORD } from "../../src/ports/mod.ts";
@@ -15,6 +16,7 @@ import { isUnifiedHeader } from "../../src/wire/dtls_unified_header.ts";
 import { nowNs } from "./loopback.ts";
 
 const RECORD_HEADER_LEN = 5;
+const CID_BIT = 0x10;
 const PLAINTEXT_LEN_MAX = 2048;
 /** As the tunnel's, but that a new epoch begins as soon as it may. */
 const SESSION_OPTIONS: SessionOptions = { rekeyRecords: 2 ** 23, rekeyBlock: 1, receiveRate: 1e-6 };
@@ -31,12 +33,12 @@ export class Talk {
   #number = 0;
 
   constructor(result: DtlsResult, role: "client" | "server", options: Partial<SessionOptions> = {}) {
-    const { clientSecret, serverSecret, sendMessageSeq, receiveMessageSeq } = result;
+    const { clientSecret, serverSecret, sendMessageSeq, receiveMessageSeq, connectionIds } = result;
     const [send, receive] = role === "client" ? [clientSecret, serverSecret] : [serverSecret, clientSecret];
     this.session = new Session(
       this.#memory,
       this.#protection,
-      { suite: result.suite.id, send, receive, sendMessageSeq, receiveMessageSeq },
+      { suite: result.suite.id, send, receive, sendMessageSeq, receiveMessageSeq, connectionIds },
       { ...SESSION_OPTIONS, ...options },
       nowNs(),
     );
@@ -60,10 +62,11 @@ export class Talk {
     this.#inbound.beginTurn();
     this.#memory.u8.set(datagram, this.#datagram);
     const end = this.#datagram + datagram.length;
+    const side = this.#hasOwnId(datagram) ? 0 : -1;
     for (let at = this.#datagram; at < end;) {
       if (!isUnifiedHeader(this.#memory.u8[at])) break;
-      const len = this.#inbound.add(this.#peer, at, end, { side: -1, first: this.#datagram, rx: 0 });
-      if (len <= 0) break;
+      const len = this.#inbound.add(this.#peer, at, end, { side, first: this.#datagram, rx: 0 });
+      if (len < 0) break;
       at += len;
     }
     this.#inbound.run(nowNs(), {
@@ -95,19 +98,26 @@ export class Talk {
     return datagrams;
   }
 
+  /** What the table of connection ids does for a tunnel. */
+  #hasOwnId(datagram: Uint8Array): boolean {
+    const { own } = this.session.ids;
+    return own.length > 0 && (datagram[0] & CID_BIT) !== 0 &&
+      equalsConstantTime(datagram.subarray(1, 1 + own.length), own);
+  }
+
   /** One record, padded to a plaintext of `innerLen` bytes at least. */
   #seal(contentType: number, content: Uint8Array, innerLen = 0): Uint8Array {
     const inner = new Uint8Array(Math.max(innerLen, content.length + 1));
     inner.set(content);
     inner[content.length] = contentType;
     const { u8, u32, i32 } = this.#memory;
-    const len = RECORD_HEADER_LEN + inner.length + AEAD_TAG_LEN;
+    const id = this.session.ids.peer;
+    const headerLen = RECORD_HEADER_LEN + id.length;
+    const len = headerLen + inner.length + AEAD_TAG_LEN;
     const [src, dst] = [this.#memory.alloc(len), this.#memory.alloc(inner.length)];
-    const bodyLen = len - RECORD_HEADER_LEN;
-    u8.set(
-      [0x2c | this.session.sendEpoch & 3, this.#number >> 8, this.#number, bodyLen >> 8, bodyLen],
-      src,
-    );
+    const bodyLen = len - headerLen;
+    const first = (id.length > 0 ? CID_BIT : 0) | 0x2c | this.session.sendEpoch & 3;
+    u8.set([first, ...id, this.#number >> 8, this.#number, bodyLen >> 8, bodyLen], src);
     u8.set(inner, dst);
     const at = this.#work;
     for (
@@ -115,8 +125,8 @@ export class Talk {
     ) {
       u32[(at + RECORD[field]) >> 2] = value;
     }
-    u8[at + RECORD.hdrLen] = RECORD_HEADER_LEN;
-    u8[at + RECORD.seqOff] = 1;
+    u8[at + RECORD.hdrLen] = headerLen;
+    u8[at + RECORD.seqOff] = 1 + id.length;
     u8[at + RECORD.seqLen] = 2;
     i32[(at + RECORD.key) >> 2] = this.#key;
     this.#number++;

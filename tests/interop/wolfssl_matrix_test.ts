@@ -99,11 +99,14 @@ async function converse(pair: Pair, suite: number, group: string): Promise<void>
   const { ours, peer } = pair;
   ours.explain = () => peer.output;
   await ours.until(() => ours.talk !== undefined);
-  const [, theirSuite, theirGroup] = await peer.expect(/^connected (\S+) (\S+)/m);
+  const connected = /^connected (\S+) (\S+) (\S+) (\S+)$/m;
+  const [, theirSuite, theirGroup, theirId, ourId] = await peer.expect(connected);
   assert.equal(theirSuite, SUITE_NAMES.get(suite));
   assert.equal(theirGroup.toLowerCase(), group);
   assert.equal(ours.result!.suite.id, suite);
   assert.equal(ours.result!.groupName, group);
+  const ids = ours.result!.connectionIds;
+  assert.deepEqual([ids?.peer, ids?.own].map((id) => id?.toHex() || "-"), [theirId, ourId]);
   await exchange(pair, "first");
   await changeKeys(pair);
   await exchange(pair, "last");
@@ -118,6 +121,8 @@ interface Case {
   readonly told?: PeerOptions;
   /** Of the relay between; none: no relay. */
   readonly network?: readonly string[];
+  /** Length of datagrams of random bytes that ours sends all the while; none: no such datagrams. */
+  readonly chaffLen?: number;
 }
 
 /** Our client with wolfSSL's server. */
@@ -130,6 +135,7 @@ async function connect(of: Case, options: Partial<DtlsClientOptions>): Promise<O
   const datagramLen = (options.shareGroups ?? []).includes(HYBRID) ? 1600 : 0;
   const client = { key: longTerm, datagramLen, ...policy, ...options };
   const ours = await OurClient.start(between?.port ?? port, client, OFTEN);
+  if (of.chaffLen !== undefined) ours.chaff(of.chaffLen);
   try {
     await converse({ ours, peer }, of.suite, of.groupName);
   } finally {
@@ -139,12 +145,13 @@ async function connect(of: Case, options: Partial<DtlsClientOptions>): Promise<O
 }
 
 /** Our server with wolfSSL's client. */
-async function serve(of: Case): Promise<void> {
+async function serve(of: Case, options: Partial<DtlsServerOptions> = {}): Promise<void> {
   const { longTerm, told } = keyFor(of.suite);
   const directory = new PskDirectory("dtls", [longTerm]);
   const lookup: DtlsServerOptions["lookup"] = (identity, hash) => directory.lookup(identity, hash);
   const policy = { suites: [of.suite], groups: [of.group], plainHash: longTerm.plainHash };
-  const ours = await OurServer.start({ lookup, ...policy }, OFTEN);
+  const ours = await OurServer.start({ lookup, ...policy, ...options }, OFTEN);
+  if (of.chaffLen !== undefined) ours.chaff(of.chaffLen);
   const between = of.network && await relay(ours.port, of.network);
   const peer = new WolfsslPeer(dir, "client", between?.port ?? ours.port, {
     ...told,
@@ -184,6 +191,56 @@ for (const of of CASES) {
     );
   }
 }
+
+for (const chaffLen of [548, 1372]) {
+  const network = ["loss=0.1", "delay=2", "jitter=20"];
+  const all = (run: (of: Case) => Promise<unknown>) => async () => {
+    const cases = CASES.map((of) => ({ ...of, chaffLen }));
+    await Promise.all(cases.map((of, index) => run(index % 2 === 0 ? of : { ...of, network })));
+  };
+
+  interop(
+    `DtlsClient talks to a wolfSSL server in padded datagrams of ${chaffLen} bytes among others of random bytes`,
+    all((of) => connect(of, { datagramLen: chaffLen })),
+  );
+
+  interop(
+    `DtlsServer talks to a wolfSSL client with datagrams of ${chaffLen} random bytes between`,
+    all(serve),
+  );
+}
+
+const OUR_ID = Uint8Array.of(0x0a, 0, 0xff, 0x20, 0x3f, 1, 2, 3);
+const IDS = [["", OUR_ID], ["00112233445566778899", OUR_ID], ["a5", new Uint8Array(0)]] as const;
+
+for (const [theirs, own] of IDS) {
+  const what = `ids of ${theirs.length / 2} and ${own.length} bytes`;
+  const all = (run: (of: Case) => Promise<unknown>) => async () => {
+    const network = ["loss=0.1", "delay=2", "jitter=10"];
+    const cases = CASES.map((of) => ({ ...of, told: { cid: theirs }, network }));
+    await Promise.all(cases.map((of, index) => run(index % 2 === 0 ? { ...of, network: undefined } : of)));
+  };
+
+  interop(
+    `DtlsClient talks to a wolfSSL server with connection ids: ${what}`,
+    all((of) => connect(of, { connectionIds: { own } })),
+  );
+
+  interop(
+    `DtlsServer talks to a wolfSSL client with connection ids: ${what}`,
+    all((of) => serve(of, { newConnectionId: () => own })),
+  );
+}
+
+interop("DtlsClient talks to a wolfSSL server that agrees to no connection ids", async () => {
+  const ours = await connect(CASES[0], { connectionIds: { own: OUR_ID } });
+  assert.equal(ours.result!.connectionIds, undefined);
+});
+
+interop(
+  "DtlsServer talks to a wolfSSL client that offers no connection ids",
+  () => serve(CASES[0], { newConnectionId: () => OUR_ID }),
+);
 
 for (const loss of [0.1, 0.3]) {
   const network = [`loss=${loss}`, "delay=2", "jitter=20", "dup=0.05"];

@@ -15,7 +15,8 @@ import {
   HANDSHAKE_TYPE,
   parseHandshakeHeader,
 } from "../../../src/wire/handshake_header.ts";
-import { ADDRESS, CLEAN, GROUPS, KEY, Pipe, SUITES, testEntropy } from "./pipe.ts";
+import { PACKET_LENGTH_MIN } from "../../../src/config/settings.ts";
+import { ADDRESS, assertConnected, CLEAN, GROUPS, KEY, Pipe, SUITES, testEntropy } from "./pipe.ts";
 
 class OpenServer extends DtlsServer {
   get secrets() {
@@ -237,4 +238,20 @@ Deno.test("DtlsServer sends its flight anew when the hello comes again, and wait
   pipe.toServer(second);
   assert.ok(pipe.server!.nextDatagram() !== undefined);
   assert.equal(pipe.server!.nextTimeoutNs(), 700e6);
+});
+
+Deno.test("the longest flights in the shortest datagrams have no more than ten records", () => {
+  const groups = [0x11ec];
+  for (const datagramLen of [PACKET_LENGTH_MIN - 48, PACKET_LENGTH_MIN - 28, 0]) {
+    const pipe = new Pipe(CLEAN, { groups, datagramLen }, { groups });
+    pipe.run(1e9);
+    assertConnected(pipe);
+    const counts = [0];
+    pipe.trace.forEach(({ toServer, datagram }, index) => {
+      if (index > 0 && pipe.trace[index - 1].toServer !== toServer) counts.push(0);
+      counts[counts.length - 1] += splitDatagram(datagram).length;
+    });
+    assert.equal(counts.length, 6);
+    assert.ok(Math.max(...counts) <= 10, `${counts}`); // RFC 9147 §5.8.3
+  }
 });

@@ -67,5 +67,6 @@ Deno.test("Reassembly.add() refuses what contradicts an authentic fragment, and 
   assert.equal(reassembly.add(header(0, 0, 10, 99), body.subarray(0, 10), 2), "dropped");
   assert.equal(reassembly.add(header(0, 0, 10, 100, 2), body.subarray(0, 10), 2), "dropped");
   assert.equal(reassembly.add(header(1, 0, 10, MESSAGE_LEN_MAX + 1), body.subarray(0, 10), 2), "dropped");
+  assert.equal(reassembly.add(header(0, 10, 20), body.subarray(10, 20), 3), "dropped", "another epoch");
   assert.equal(reassembly.heldLen, 200);
 });
