@@ -16,7 +16,11 @@ const HYBRID = 0x11ec;
 const GROUPS = [[0x1d, "x25519"], [0x17, "secp256r1"], [HYBRID, "x25519mlkem768"]] as const;
 const SHA384_SUITE = 0x1302;
 /** Records under a key of ours: few, so that there are several KeyUpdates in a short time. */
-const OFTEN = { rekeyRecords: 12, rekeyBlock: 1 };
+const OFTEN = {
+  rekeyRecords: 12,
+  rekeyBlock: 1,
+  ownIds: { issue: () => crypto.getRandomValues(new Uint8Array(8)), close: () => {} },
+};
 /** Of both sides, in the end: by then each of the low two bits has stood for two epochs. */
 const EPOCH_WANTED = 8;
 
@@ -123,6 +127,8 @@ interface Case {
   readonly network?: readonly string[];
   /** Length of datagrams of random bytes that ours sends all the while; none: no such datagrams. */
   readonly chaffLen?: number;
+  /** Something more, at the end. */
+  readonly more?: (pair: Pair) => Promise<void>;
 }
 
 /** Our client with wolfSSL's server. */
@@ -138,6 +144,7 @@ async function connect(of: Case, options: Partial<DtlsClientOptions>): Promise<O
   if (of.chaffLen !== undefined) ours.chaff(of.chaffLen);
   try {
     await converse({ ours, peer }, of.suite, of.groupName);
+    await of.more?.({ ours, peer });
   } finally {
     await Promise.all([ours.stop(), peer.kill(), between?.stop()]);
   }
@@ -160,6 +167,7 @@ async function serve(of: Case, options: Partial<DtlsServerOptions> = {}): Promis
   });
   try {
     await converse({ ours, peer }, of.suite, of.groupName);
+    await of.more?.({ ours, peer });
   } finally {
     await Promise.all([ours.stop(), peer.kill(), between?.stop()]);
   }
@@ -241,6 +249,31 @@ interop(
   "DtlsServer talks to a wolfSSL client that offers no connection ids",
   () => serve(CASES[0], { newConnectionId: () => OUR_ID }),
 );
+
+/** Gives out spare ids or asks for some, KeyUpdates going on meanwhile; wolfSSL acknowledges both and uses neither. */
+async function exchangeIds(pair: Pair): Promise<void> {
+  const { ours, peer } = pair;
+  const { idExchange } = ours.talk!.session;
+  if (ours instanceof OurServer) idExchange.offer(4);
+  else idExchange.takeSpare();
+  assert.ok(idExchange.message !== undefined);
+  await ours.until(() => idExchange.message === undefined, () => {
+    ours.say("tick");
+    peer.say("send tock");
+  });
+  await exchange(pair, "after");
+}
+
+const TOLD_IDS = { told: { cid: "aabbccdd" }, more: exchangeIds };
+
+interop(
+  "wolfSSL acknowledges a Session's NewConnectionId",
+  () => serve({ ...CASES[0], ...TOLD_IDS }, { newConnectionId: () => OUR_ID }),
+);
+
+interop("wolfSSL acknowledges a Session's RequestConnectionId", async () => {
+  await connect({ ...CASES[0], ...TOLD_IDS }, { connectionIds: { own: OUR_ID } });
+});
 
 for (const loss of [0.1, 0.3]) {
   const network = [`loss=${loss}`, "delay=2", "jitter=20", "dup=0.05"];
