@@ -13,7 +13,9 @@ const FIRST_OF_HOST: Rate = { perSecond: 20, burst: 40 };
 const FIRST_OF_NETWORK: Rate = { perSecond: 60, burst: 120 };
 /** Cookies that are checked: each costs one short MAC, about 5 us. */
 const COOKIES: Rate = { perSecond: 30_000, burst: 512 };
-/** Hellos with a good cookie, whose address is proved: each is copied to the main isolate and may cost a handshake. */
+/** Hellos with a good cookie, whose address is proved: each is copied to the main isolate, may cost a handshake, and takes
+ * a place that somebody else must leave when there are too many. */
+const PROVED: Rate = { perSecond: 100, burst: 100 };
 const PROVED_OF_HOST: Rate = { perSecond: 8, burst: 16 };
 const PROVED_OF_NETWORK: Rate = { perSecond: 24, burst: 48 };
 /** What follows from an address with a handshake. */
@@ -29,6 +31,7 @@ export class StrangerLimits {
   readonly #firstOfHost = new RateTable(TABLE_BITS, FIRST_OF_HOST);
   readonly #firstOfNetwork = new RateTable(TABLE_BITS, FIRST_OF_NETWORK);
   readonly #cookies: FairBucket;
+  readonly #proved: FairBucket;
   readonly #provedOfHost = new RateTable(TABLE_BITS, PROVED_OF_HOST);
   readonly #provedOfNetwork = new RateTable(TABLE_BITS, PROVED_OF_NETWORK);
   readonly #more: FairBucket;
@@ -43,6 +46,7 @@ export class StrangerLimits {
     this.hash = new AddressHash(memory, entropy);
     this.#first = bucket(FIRST);
     this.#cookies = bucket(COOKIES);
+    this.#proved = bucket(PROVED);
     this.#more = bucket(MORE);
   }
 
@@ -61,7 +65,7 @@ export class StrangerLimits {
   /** Whether a hello with a good cookie may go on. */
   proved(from: number, nowNs: number): boolean {
     return this.#provedOfHost.take(this.hash.of(from, "host"), nowNs) &&
-      this.#provedOfNetwork.take(this.hash.of(from, "network"), nowNs);
+      this.#provedOfNetwork.take(this.hash.of(from, "network"), nowNs) && this.#proved.take(nowNs, true);
   }
 
   /** Whether another datagram of a handshake that goes on already may follow. */

@@ -130,7 +130,7 @@ Deno.test("StrangerLimits.first(): one network's flood costs others nothing, nor
   assert.ok(victim >= 1 && victim < victimAsked, `${victim} of ${victimAsked}`);
 });
 
-Deno.test("StrangerLimits.proved() bounds hosts and networks, more() hosts", () => {
+Deno.test("StrangerLimits.proved() bounds hosts, networks and all together, more() hosts", () => {
   const limits = new StrangerLimits(memory, testEntropy(5));
   const count = (take: () => boolean, tries: number) =>
     Array.from({ length: tries }, take).filter((taken) => taken).length;
@@ -142,5 +142,11 @@ Deno.test("StrangerLimits.proved() bounds hosts and networks, more() hosts", () 
     network += count(() => limits.proved(at, SECOND), 10);
   }
   assert.equal(network, 48);
+  let all = network;
+  for (let net = 0; net < 200; net++) {
+    put(`10.10.${net}.1`);
+    all += count(() => limits.proved(at, SECOND), 4);
+  }
+  assert.ok(all > 80 && all <= 100, `${all} of all networks together`);
   assert.equal(count(() => limits.more(at, SECOND), 1000), 128);
 });
