@@ -7,14 +7,17 @@ import type { ClientConfig } from "../config/mod.ts";
 import { resolveDirection } from "../config/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
+import { PacketFile, PacketMonitor } from "../status/packet_file.ts";
 import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
 import { ClientControl } from "../tunnel/client_control.ts";
 import { CONNECTION_ID_LEN } from "../tunnel/own_ids.ts";
-import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
+import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
+import { handshakeV0Of, recordPrefixV0, V0_UNUSED_LEN } from "../tunnel/v0.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
+import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
 import { ClientHost } from "./client_host.ts";
 import { EXIT, OperatorError } from "./exit.ts";
 import { findRoute, innerMtuOf, intervalText, rateText, trainOf } from "./network.ts";
@@ -35,6 +38,10 @@ interface Path {
   readonly up: TrainParameters;
   readonly down: TrainParameters;
   readonly overhead: number;
+  /** Of inner packets, at which one fills a record. */
+  readonly innerMtu: number;
+  /** Of inner protocol version 0. */
+  readonly handshakeV0: ClientHandshakeV0 | undefined;
 }
 
 /** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
@@ -80,8 +87,7 @@ async function runTunnel(
 ): Promise<number> {
   const control = new ClientControl(
     {
-      key: { key: config.key.view() },
-      ...policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo"))),
+      ...offerOf(config, shim),
       datagramLen: path.up.datagramLen,
       intervalNs: path.up.intervalNs,
       entropy: shim.entropy,
@@ -90,12 +96,7 @@ async function runTunnel(
       order: (order, ...bytes) => runtime.order(order, ...bytes),
       log: (level, message, fields) => log.log(level, message, fields),
       welcomed: (welcome) =>
-        void host.welcome(
-          welcome,
-          path.peer,
-          innerMtuOf(path.up.datagramLen, CONNECTION_ID_LEN),
-          path.up.intervalNs,
-        )
+        void host.welcome(welcome, path.peer, path.innerMtu, path.up.intervalNs)
           .then((isSetUp) => isSetUp && logUp(config, welcome, path, log)),
     },
     shim.clock.nowNs(),
@@ -108,6 +109,9 @@ async function runTunnel(
     moved: () => runtime.run((nowNs) => control.moved(nowNs)),
     woke: (sleptNs) => runtime.run((nowNs) => control.woke(sleptNs, nowNs)),
   });
+  const fates = config.monitorPackets === undefined
+    ? undefined
+    : new PacketMonitor(PacketFile.open(config.monitorPackets), log);
   const nonce = new Uint8Array(NONCE_LEN);
   shim.entropy.fill(nonce);
   const status = await openStatus(
@@ -140,11 +144,13 @@ async function runTunnel(
       nonce,
       firstDatagram: control.firstDatagram(),
       rotateSlots: config.rotateNs === undefined ? 0 : Math.ceil(config.rotateNs / path.up.intervalNs),
+      handshakeV0: path.handshakeV0,
     },
     control,
     (event: WorkerEvent) => {
       if (event.type === "notice") log.log(event.level, event.text);
       outer.event(event);
+      if (event.type === "packets") fates?.write(event.rows);
     },
   );
   outer.start();
@@ -152,6 +158,7 @@ async function runTunnel(
   outer.stop();
   await runtime.stop();
   await status.close(); // after the last slot, so that the trace is whole
+  fates?.close();
   runtime.freeRings();
   outer.close();
   control.destroy();
@@ -171,9 +178,23 @@ function pathOf(
 ): Path {
   const mtu = Math.min(route.mtu, PATH_MTU_MAX);
   const overhead = outerOverhead(peer.ip.length);
-  const up = trainOf(resolveDirection("up", config.up, mtu), overhead);
-  const down = trainOf(resolveDirection("down", config.down, mtu), overhead);
-  return { peer, local: route.local, up, down, overhead };
+  const isV0 = config.protocol === "v0";
+  const monitors = config.monitorPackets !== undefined;
+  const unusedLen = isV0 ? V0_UNUSED_LEN : 0;
+  const up = trainOf(resolveDirection("up", config.up, mtu), overhead + unusedLen);
+  const down = trainOf(resolveDirection("down", config.down, mtu), overhead + unusedLen);
+  const handshakeV0 = isV0 ? handshakeV0Of(up, down, overhead, monitors) : undefined;
+  const prefixLen = isV0 ? recordPrefixV0(monitors, 0).bytes.length : 0;
+  const innerMtu = innerMtuOf(up.datagramLen - prefixLen, isV0 ? 0 : CONNECTION_ID_LEN);
+  return { peer, local: route.local, up, down, overhead, innerMtu, handshakeV0 };
+}
+
+/** What a handshake offers. A client of version 0 has one share in its first hello. */
+function offerOf(config: ClientConfig, shim: Shim) {
+  const policy = policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo")));
+  const version0 = config.protocol === "v0";
+  const shareGroups = version0 ? policy.groups.slice(0, 1) : [];
+  return { ...policy, key: longTermKeyOf(config), shareGroups, version0 };
 }
 
 function logPlan(config: ClientConfig, path: Path, log: Log): void {
@@ -185,14 +206,15 @@ function logPlan(config: ClientConfig, path: Path, log: Log): void {
     down: rateText(path.down, path.overhead),
     down_interval: intervalText(path.down.intervalNs),
     packet_length: path.up.datagramLen + path.overhead,
-    inner_mtu: innerMtuOf(path.up.datagramLen, CONNECTION_ID_LEN),
+    inner_mtu: path.innerMtu,
   });
 }
 
 function logUp(config: ClientConfig, welcome: ServerWelcome, path: Path, log: Log): void {
   log.info("tunnel up", {
     device: config.tun.name,
-    addresses: welcome.addresses.map(formatPrefix).join(","),
+    addresses: (config.tun.addresses.length > 0 ? config.tun.addresses : welcome.addresses)
+      .map(formatPrefix).join(","),
     up: rateText(path.up, path.overhead),
     down: rateText(path.down, path.overhead),
   });

@@ -5,7 +5,7 @@ import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import type { Log } from "../status/log.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
-import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
+import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { EXIT, OperatorError } from "./exit.ts";
 import { ServerClients } from "./server_clients.ts";
 import { ServerHost } from "./server_host.ts";
@@ -35,7 +35,7 @@ export async function runServer(
     throw new OperatorError("A server listens on two addresses at most; shorten server.listen");
   }
   const host = new ServerHost(config, shim, log);
-  const keys = config.clients.map(({ key }) => ({ key: key.view() }));
+  const keys = config.clients.map(longTermKeyOf);
   const policy = policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo")));
   const context = { config, shim, shimPath, log, clients: new ServerClients(config, log), keys, policy };
   try {

@@ -5,7 +5,6 @@ import { LimitedLog } from "../status/limited_log.ts";
 import type { Log, LogFields, LogLevel } from "../status/log.ts";
 import type { PlainAddress, WorkerEvent } from "../tunnel/messages.ts";
 import { textOf } from "../tunnel/server_control.ts";
-import { parseClientParameters } from "../wire/inner_control.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import { intervalText } from "./network.ts";
 import type { Runtime } from "./runtime.ts";
@@ -64,7 +63,7 @@ export class ServerClients {
 
   event(event: WorkerEvent, runtime: Runtime): void {
     if (event.type === "notice") return this.#log.log(event.level, event.text);
-    if (event.type === "parameters") return this.#parameters(event.client, event.body, event.note);
+    if (event.type === "parameters") return this.#parameters(event);
     if (event.type === "tls gone") return this.#gone(event.client, event.reason);
     if (event.type !== "closed") return;
     runtime.rings.delete(event.client);
@@ -80,17 +79,14 @@ export class ServerClients {
     this.#log.info("connection lost", { client: state.name, reason });
   }
 
-  #parameters(index: number, body: Uint8Array, note: string): void {
-    const wish = parseClientParameters(body);
-    const state = this.#states[index];
-    if (wish === undefined) return;
+  #parameters({ client, intervalNs, datagramLen, note }: Extract<WorkerEvent, { type: "parameters" }>): void {
+    const state = this.#states[client];
     state.state = "up";
     this.#log.info("client up", {
       client: state.name,
       from: state.address,
-      down_interval: intervalText(wish.s2cIntervalNs),
-      down_packet_length: wish.s2cDatagramLen +
-        outerOverhead(state.address.startsWith("[") ? 16 : 4),
+      down_interval: intervalText(intervalNs),
+      down_packet_length: datagramLen + outerOverhead(state.address.startsWith("[") ? 16 : 4),
       note: note === "" ? undefined : note,
     });
   }

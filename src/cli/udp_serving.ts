@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Shim } from "../../ffi/mod.ts";
+import type { ServerConfig } from "../config/mod.ts";
 import type { PacerReport, PacerSettings, PlainAddress } from "../tunnel/messages.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl } from "../tunnel/server_control.ts";
@@ -46,7 +47,7 @@ export class UdpServing implements Serving {
     this.#tunFd = tunFd;
     const { secrets, entropy } = shim;
     this.#control = new ServerControl(
-      { ...policy, keys, secrets, secret: this.#cookieSecret, entropy },
+      { ...policy, keys, secrets, secret: this.#cookieSecret, entropy, version0: hasVersion0(config) },
       {
         order: (order, ...bytes) => {
           if (order.type === "session") clients.handshake(order.client, { ip: bytes[4], port: order.port });
@@ -88,8 +89,10 @@ export class UdpServing implements Serving {
         rekeyRecords: REKEY_RECORDS,
         cookieSecret: this.#cookieSecret,
         cookiePolicy: policy,
+        hasVersion0: hasVersion0(config),
         clients: config.clients.map((client) => ({
           name: client.name,
+          protocol: client.protocol,
           addresses: [...client.addresses, ...client.routes].map(formatPrefix),
           given: client.given.map(formatPrefix),
           maxSpeedBitsPerS: client.maxSpeedBitsPerS,
@@ -111,6 +114,10 @@ export class UdpServing implements Serving {
     this.runtime.freeRings();
     this.#control.destroy();
   }
+}
+
+function hasVersion0({ clients }: ServerConfig): boolean {
+  return clients.some(({ protocol }) => protocol === "v0");
 }
 
 /** Sends handshake datagrams of main, at once. */

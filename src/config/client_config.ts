@@ -1,12 +1,13 @@
 /** A client's configuration, from TOML and flags. */
 
-import { commonOf, cryptoOf, type FileContext, keyOf, keyValuesOf } from "./common.ts";
+import { commonOf, cryptoOf, type FileContext, keyOf, keyValuesOf, pathFrom } from "./common.ts";
 import { type DirectionConfig, DirectionError, resolveDirection } from "./direction.ts";
 import { type Overrides, Problems, Reading } from "./reading.ts";
 import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
 import { forwardsOf, socksOf } from "./streams.ts";
 import type { TomlSource } from "./toml_source.ts";
 import type { ClientConfig } from "./types.ts";
+import { cryptoV0, directionV0, passwordV0Of } from "./v0.ts";
 
 /** Length to check a rate with when the path's MTU is not known yet. */
 const MTU_USUAL = 1500;
@@ -21,10 +22,13 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
   for (const [key, override] of overrides) reading.override(key, override);
   const { values } = reading;
   checkTunnel(reading);
-  const key = keyOf(reading, "tunnel.", keyValuesOf(values, "tunnel."), context);
-  const up = direction(reading, "up", values);
-  const down = direction(reading, "down", values);
-  const crypto = cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);
+  const isV0 = values["tunnel.protocol"] === "v0";
+  const key = keyFor(reading, isV0, context);
+  const up = direction(reading, "up", isV0);
+  const down = direction(reading, "down", isV0);
+  const crypto = isV0
+    ? cryptoV0(reading, values["tunnel.suites"], values["tunnel.groups"])
+    : cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);
   const tun = tunOf(reading, values);
   const socks = socksOf(reading, values, context);
   const forwards = forwardsOf(source, problems);
@@ -36,9 +40,10 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     file: source.file,
     peer: Object.freeze(values["tunnel.peer"]!),
     mode: values["tunnel.mode"] ?? "tun",
-    protocol: "v1",
+    protocol: values["tunnel.protocol"] ?? "v1",
+    monitorPackets: monitorPath(reading, context),
     name: values["tunnel.name"] ?? "client",
-    rotateNs: values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
+    rotateNs: isV0 || values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
     key: key!,
     up,
     down,
@@ -56,13 +61,39 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
   if (values["tunnel.peer"] === undefined && reading.place("tunnel.peer") === undefined) {
     reading.problem("tunnel.peer", `there is no server; write peer = "host:port" in [tunnel]`);
   }
-  if (values["tunnel.protocol"] === "v0") {
+  if (values["tunnel.protocol"] === "v0") return checkV0(reading);
+  for (const key of ["tunnel.monitor_packets", "tunnel.i_accept_guessing"]) {
+    if (reading.place(key) !== undefined) reading.problem(key, "it belongs to version 0; leave it out");
+  }
+}
+
+function checkV0(reading: Reading<typeof CLIENT_SETTINGS>): void {
+  const { values } = reading;
+  const mode = values["tunnel.mode"] ?? "tun";
+  if (mode !== "tun") {
+    reading.problem("tunnel.mode", `version 0 is served in mode "tun"; leave mode out`, mode);
+  }
+  if (reading.place("tunnel.rotate") !== undefined) {
+    reading.problem("tunnel.rotate", "a server of version 0 does not follow a client; leave it out");
+  }
+  if ((values["tun.addresses"] ?? []).length === 0) {
     reading.problem(
-      "tunnel.protocol",
-      `protocol version 0 is not served by this version; leave protocol out`,
-      "v0",
+      "tun.addresses",
+      `a server of version 0 gives no addresses; write addresses = ["10.140.5.2/24"] in [tun]`,
     );
   }
+}
+
+function keyFor(reading: Reading<typeof CLIENT_SETTINGS>, isV0: boolean, context: FileContext) {
+  const values = keyValuesOf(reading.values, "tunnel.");
+  if (!isV0) return keyOf(reading, "tunnel.", values, context);
+  const acceptsGuessing = reading.values["tunnel.i_accept_guessing"] ?? false;
+  return passwordV0Of(reading, "tunnel.", values, acceptsGuessing, context);
+}
+
+function monitorPath(reading: Reading<typeof CLIENT_SETTINGS>, context: FileContext): string | undefined {
+  const path = reading.values["tunnel.monitor_packets"];
+  return path === undefined ? undefined : pathFrom(context, reading, "tunnel.monitor_packets", path);
 }
 
 /** What belongs to the other mode would be without effect. */
@@ -99,16 +130,22 @@ function tunOf(reading: Reading<typeof CLIENT_SETTINGS>, values: ClientValues): 
   return Object.freeze(tun);
 }
 
-function direction(reading: Reading<Settings>, name: "up" | "down", values: ClientValues): DirectionConfig {
+function direction(
+  reading: Reading<typeof CLIENT_SETTINGS>,
+  name: "up" | "down",
+  isV0: boolean,
+): DirectionConfig {
+  const { values } = reading;
   const speedBitsPerS = values[`${name}.speed`];
   const intervalNs = values[`${name}.interval`];
-  const config: DirectionConfig = Object.freeze({
+  const plain: DirectionConfig = Object.freeze({
     speedBitsPerS: intervalFromFlag(reading, name) ? undefined : speedBitsPerS,
     intervalNs: speedFromFlag(reading, name) ? undefined : intervalNs,
     packetLength: values[`${name}.packet_length`],
     jitter: values[`${name}.jitter`],
     burst: values[`${name}.burst`] ?? 1,
   });
+  const config = isV0 ? directionV0(reading, name, plain) : plain;
   if (config.speedBitsPerS !== undefined && config.intervalNs !== undefined) {
     reading.problem(`${name}.interval`, "there are both speed and interval; leave one out");
     return config;

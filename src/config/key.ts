@@ -16,6 +16,7 @@ import {
 } from "../base/mod.ts";
 
 export const KEY_LEN = 32;
+const KEY_LEN_MAX = 64;
 const PREFIX = "i405-key-1:";
 const BODY_LEN = 43;
 const CHECK_LEN = 4;
@@ -24,25 +25,26 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const REMEDY = "make one with `i405 keygen`";
 
-/** A key that no message shows: as text, as JSON and to an inspector it is "[key]". */
+/** A key that no message shows: as text, as JSON and to an inspector it is "[key]". 32 bytes; a password of version 0,
+ * which is used as it is, 1 to 64. */
 export class PresharedKey {
   readonly #secrets: SecretMemory;
   #bytes: Uint8Array;
 
-  /** Copies `bytes` (32) into `secrets`. */
+  /** Copies `bytes` into `secrets`. */
   constructor(bytes: Uint8Array, secrets: SecretMemory = heapSecrets) {
-    assert(bytes.length === KEY_LEN, "a key has 32 bytes");
+    assert(bytes.length > 0 && bytes.length <= KEY_LEN_MAX, "a key has 1 to 64 bytes");
     this.#secrets = secrets;
-    this.#bytes = secrets.take(KEY_LEN);
+    this.#bytes = secrets.take(bytes.length);
     this.#bytes.set(bytes);
   }
 
-  /** A copy of the 32 bytes, the caller's to wipe. */
+  /** A copy of the bytes, the caller's to wipe. */
   bytes(): Uint8Array {
     return this.#bytes.slice();
   }
 
-  /** The 32 bytes where they lie: not to be changed, and zeros once it is wiped. */
+  /** The bytes where they lie: not to be changed, and zeros once it is wiped. */
   view(): Uint8Array {
     return this.#bytes;
   }
@@ -55,7 +57,7 @@ export class PresharedKey {
   /** Overwrites the key with zeros: the last thing to be done with it. */
   wipe(): void {
     this.#secrets.give(this.#bytes);
-    this.#bytes = new Uint8Array(KEY_LEN);
+    this.#bytes = new Uint8Array(this.#bytes.length);
   }
 
   toString(): string {

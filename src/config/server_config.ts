@@ -2,6 +2,7 @@
 
 import { formatIp, formatPrefix, type IpPrefix, prefixHolds } from "../wire/ip_address.ts";
 import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
+import { checkServerV0, passwordV0Of } from "./v0.ts";
 import { networkOf, prefixesOverlap } from "./prefixes.ts";
 import { isTable, type Override, type Overrides, Problems, Reading } from "./reading.ts";
 import { SERVER_CLIENT_SETTINGS, SERVER_SETTINGS } from "./settings.ts";
@@ -35,6 +36,8 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
   }
   const clients = clientsOf(source, ofClients, problems, reading, context, addresses, modes);
   const crypto = cryptoOf(reading, "server", values["server.suites"], values["server.groups"]);
+  const countV0 = clients.filter(({ protocol }) => protocol === "v0").length;
+  checkServerV0(reading, countV0, crypto.suites, crypto.groups);
   if (values["server.listen"]?.length === 0) {
     reading.problem("server.listen", `expected one address at least, such as "0.0.0.0:1405"`, []);
   }
@@ -144,11 +147,13 @@ function clientOf(
   if (values.addresses?.length === 0 && needsAddresses) {
     reading.problem("addresses", "expected one address at least", []);
   }
-  const key = keyOf(reading, "", values, context);
+  const protocol = values.protocol ?? "v1";
+  const key = keyFor(reading, context);
   const addresses = values.addresses ?? (needsAddresses ? undefined : []);
   if (key === undefined || values.name === undefined || addresses === undefined) return undefined;
   return Object.freeze<ServerClientConfig>({
     name: values.name,
+    protocol,
     key,
     addresses,
     given: Object.freeze(addresses.map((address) => givenOf(address, networks))),
@@ -156,6 +161,16 @@ function clientOf(
     maxSpeedBitsPerS: values.max_speed ?? SPEED_MAX_DEFAULT_BITS_PER_S,
     dial: dialOf(values),
   });
+}
+
+function keyFor(reading: ClientReading, context: FileContext) {
+  const { values } = reading;
+  const acceptsGuessing = values.i_accept_guessing ?? false;
+  if (values.protocol === "v0") return passwordV0Of(reading, "", values, acceptsGuessing, context);
+  if (reading.place("i_accept_guessing") !== undefined) {
+    reading.problem("i_accept_guessing", "it belongs to version 0; leave it out");
+  }
+  return keyOf(reading, "", values, context);
 }
 
 function givenOf({ ip, prefixLen }: IpPrefix, networks: readonly IpPrefix[]): IpPrefix {

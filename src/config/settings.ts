@@ -43,6 +43,11 @@ const KEYS = {
   password: setting(kind.secret("PHRASE"), "the pass phrase itself; better in a file of its own", {
     secret: true,
   }),
+  i_accept_guessing: setting(
+    kind.boolean,
+    "take a weak password all the same; of version 0, which does not stretch it",
+    { default: "false" },
+  ),
   salt: setting(kind.salt, "salt of the pass phrase, the same on both sides; it may stand in the file, too"),
 };
 
@@ -107,7 +112,14 @@ export const CLIENT_SETTINGS = {
   "tunnel.mode": setting(kind.choice(...MODES), "a TUN device over UDP, or a proxy over TCP or UDP", {
     default: "tun",
   }),
-  "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version", { default: "v1" }),
+  "tunnel.protocol": setting(kind.choice("v1", "v0"), "protocol version; v0 is that of i405-tunnel 0.1", {
+    default: "v1",
+  }),
+  "tunnel.monitor_packets": setting(
+    kind.path,
+    "file for what becomes of each packet, both ways; of version 0",
+    { default: "none", alias: "monitor-packets" },
+  ),
   "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
   "tunnel.rotate": setting(kind.period, "take another source port and connection id so often", {
     default: "never",
@@ -168,6 +180,9 @@ export const SERVER_SETTINGS = {
 /** Keys of each [[client]] of a server; as flags only by `--set client.NAME.key=value`. */
 export const SERVER_CLIENT_SETTINGS = {
   name: setting(kind.name, "name of the client in log and status"),
+  protocol: setting(kind.choice("v1", "v0"), "protocol version; v0 is that of i405-tunnel 0.1", {
+    default: "v1",
+  }),
   ...KEYS,
   addresses: setting(kind.hosts, "inner addresses of the client"),
   routes: setting(kind.prefixes, "networks behind the client"),

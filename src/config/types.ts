@@ -47,11 +47,14 @@ export interface ClientConfig extends CommonConfig {
   readonly role: "client";
   readonly peer: HostPort;
   readonly mode: TunnelMode;
-  readonly protocol: "v1";
+  readonly protocol: ProtocolVersion;
   readonly name: string;
   /** Another source port and connection id so often; undefined: only when the address changes. */
   readonly rotateNs: number | undefined;
+  /** With version 0 its password. */
   readonly key: PresharedKey;
+  /** Of version 0. A path; undefined: nothing is watched. */
+  readonly monitorPackets: string | undefined;
   readonly up: DirectionConfig;
   readonly down: DirectionConfig;
   /** Of mode "tun". */
@@ -60,6 +63,9 @@ export interface ClientConfig extends CommonConfig {
   readonly socks: SocksConfig;
   readonly forwards: readonly ForwardConfig[];
 }
+
+/** What is spoken within DTLS, and how keys and lengths are made: chosen, never negotiated. */
+export type ProtocolVersion = "v0" | "v1";
 
 /** What is carried: packets of a TUN device over UDP, or streams over one TCP connection, or over UDP. */
 export type TunnelMode = typeof MODES[number];
@@ -110,6 +116,8 @@ export interface ServerTunConfig {
 
 export interface ServerClientConfig {
   readonly name: string;
+  readonly protocol: ProtocolVersion;
+  /** With version 0 its password. */
   readonly key: PresharedKey;
   /** Its own inner addresses: prefixes of all bits. None where mode "tun" is not served. */
   readonly addresses: readonly IpPrefix[];

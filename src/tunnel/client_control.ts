@@ -26,6 +26,21 @@ const REPORT_NS = 10e9;
 /** A server forgets a client after so much silence at the earliest. */
 const FORGOTTEN_NS = 30e9;
 
+const NO_ID = new Uint8Array(0);
+/** Of a server of version 0, which gives no addresses. */
+const NOTHING_GIVEN: ServerWelcome = Object.freeze({
+  protocolVersion: 0,
+  status: 0,
+  nonce: new Uint8Array(0),
+  addresses: [],
+  serverAddresses: [],
+  routes: [],
+  dns: [],
+  mtu: 0,
+  maxSpeedBitsPerS: 0,
+  message: "",
+});
+
 export type ClientState = "connecting" | "handshake done" | "up" | "reconnecting" | "refused";
 
 export interface ClientControlPorts {
@@ -36,9 +51,11 @@ export interface ClientControlPorts {
 }
 
 export interface ClientControlOptions
-  extends Omit<DtlsClientOptions, "timeoutNs" | "timeoutMaxNs" | "helloRepeatNs"> {
+  extends Omit<DtlsClientOptions, "timeoutNs" | "timeoutMaxNs" | "helloRepeatNs" | "connectionIds"> {
   /** Of the client's own slots. */
   readonly intervalNs: number;
+  /** No connection ids, and no more hellos than the deployed client of version 0 sends. */
+  readonly version0?: boolean;
 }
 
 export class ClientControl {
@@ -55,13 +72,20 @@ export class ClientControl {
   #firstNs: number;
   readonly #restartNs: number;
 
-  constructor({ intervalNs, ...options }: ClientControlOptions, ports: ClientControlPorts, nowNs: number) {
+  constructor(
+    { intervalNs, version0, ...options }: ClientControlOptions,
+    ports: ClientControlPorts,
+    nowNs: number,
+  ) {
+    const ofVersion1 = {
+      connectionIds: { own: new Uint8Array(0), peerLen: CONNECTION_ID_LEN },
+      helloRepeatNs: Math.max(HELLO_REPEAT_NS, intervalNs),
+    };
     this.#options = {
       ...options,
-      connectionIds: { own: new Uint8Array(0), peerLen: CONNECTION_ID_LEN },
+      ...(version0 ? {} : ofVersion1),
       timeoutNs: Math.max(REPEAT_NS, REPEAT_SLOTS * intervalNs),
       timeoutMaxNs: Math.max(REPEAT_MAX_NS, REPEAT_MAX_SLOTS * intervalNs),
-      helloRepeatNs: Math.max(HELLO_REPEAT_NS, intervalNs),
     };
     this.#restartNs = Math.max(RESTART_NS, RESTART_SLOTS * intervalNs);
     this.#ports = ports;
@@ -83,9 +107,10 @@ export class ClientControl {
 
   handle(event: WorkerEvent, nowNs: number): void {
     if (event.type === "handshake") {
-      if (this.#dtls.phase === "connected") return;
+      if (this.#isConnected) return;
       this.#dtls.receive(event.datagram, nowNs);
       this.#advance(nowNs);
+      if (this.#isConnected) this.#ports.order({ type: "acknowledged" });
     } else if (event.type === "authentic") {
       this.#dtls.noteAuthenticRecord();
     } else if (event.type === "welcome") {
@@ -113,14 +138,14 @@ export class ClientControl {
   }
 
   nextTimeoutNs(): number {
-    if (this.#dtls.phase === "connected") return Infinity;
+    if (this.#isConnected) return Infinity;
     // Once the session is handed over, its silence decides: the data Worker tells.
     const restartAtNs = this.#delivered ? Infinity : this.#startedNs + this.#restartNs;
     return Math.min(this.#dtls.nextTimeoutNs(), restartAtNs, this.#reportAtNs);
   }
 
   handleTimeout(nowNs: number): void {
-    if (this.#dtls.phase === "connected") return;
+    if (this.#isConnected) return;
     if (nowNs >= this.#reportAtNs) this.#report(nowNs);
     const stuck = nowNs >= this.#startedNs + this.#restartNs && !this.#delivered;
     if (stuck || this.#dtls.phase === "failed") this.#begin(nowNs);
@@ -149,7 +174,7 @@ export class ClientControl {
         suite: result.suite.id,
         sendMessageSeq: result.sendMessageSeq,
         receiveMessageSeq: result.receiveMessageSeq,
-        rrc: result.connectionIds!.rrc,
+        rrc: result.connectionIds?.rrc ?? false,
         fdIndex: 0,
         port: 0,
         scope: 0,
@@ -157,8 +182,8 @@ export class ClientControl {
       },
       result.clientSecret,
       result.serverSecret,
-      result.connectionIds!.own,
-      result.connectionIds!.peer,
+      result.connectionIds?.own ?? NO_ID,
+      result.connectionIds?.peer ?? NO_ID,
     );
     wipe(result.clientSecret, result.serverSecret, result.exporterSecret);
     this.#ports.log("info", "handshake done", {
@@ -168,8 +193,12 @@ export class ClientControl {
     });
   }
 
+  get #isConnected(): boolean {
+    return this.#dtls.phase === "connected";
+  }
+
   #welcome(body: Uint8Array): void {
-    const welcome = parseServerWelcome(body);
+    const welcome = body.length === 0 ? NOTHING_GIVEN : parseServerWelcome(body);
     if (welcome === undefined) return;
     if (welcome.status > 1) {
       this.state = "refused";

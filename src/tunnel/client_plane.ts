@@ -6,10 +6,10 @@ import { equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
-import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { emitPathMessage, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
-import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
 import { Session } from "../session/session.ts";
+import { type ClientInner, ClientInnerV1, type ClientLine, CLOSE_SLOTS } from "./client_inner.ts";
+import { ClientInnerV0 } from "./client_inner_v0.ts";
 import { ClientSockets } from "./client_sockets.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
@@ -28,8 +28,6 @@ const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;
 /** The server says nothing under new keys before a record of ours has come: that takes slots of ours, some lost. */
 const FIRST_SIGN_INTERVALS = 6;
-/** Goodbye: how many slots carry the close frame before the train ends. */
-const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_MAX_NS = 1e9;
 /** A server that has said nothing of streams so long after its welcome serves none. */
 const NO_STREAMS_NS = 5e9;
@@ -41,7 +39,7 @@ export class ClientPlane extends DataPlane {
   readonly #config: ClientWorkerConfig;
   readonly #peer: Peer;
   readonly #emitter: Emitter;
-  #welcomed = false;
+  readonly #inner: ClientInner;
   #welcomedNs = 0;
   #lacksStreams = false;
   /** Silence has been reported and no new session has come since. */
@@ -57,7 +55,8 @@ export class ClientPlane extends DataPlane {
   constructor(ports: DataPlanePorts, config: ClientWorkerConfig) {
     super(ports);
     this.#config = config;
-    this.#peer = new Peer(0, ports.memory, QUEUE_LEN);
+    this.#inner = this.#newInner();
+    this.#peer = new Peer(0, ports.memory, QUEUE_LEN, this.#inner.frames);
     this.#sockets = new ClientSockets(ports.memory, ports.io.io, config.down.intervalNs);
     const seed = new Uint8Array(32);
     ports.entropy.fill(seed);
@@ -69,7 +68,8 @@ export class ClientPlane extends DataPlane {
       fd: config.udpFds[0],
       to,
       traceCount: config.traceCount,
-      cid: newConnectionId(ports.entropy), // as every record to a server has one
+      cid: newConnectionId(ports.entropy, this.#inner.cidLen),
+      prefix: this.#inner.prefix,
     });
     const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey());
     this.#peer.train = { emitter: this.#emitter, keys };
@@ -82,6 +82,54 @@ export class ClientPlane extends DataPlane {
     this.tell({ type: "ring", client: 0, ring: this.#emitter.ring, intervalNs: config.up.intervalNs });
   }
 
+  #newInner(): ClientInner {
+    const { handshakeV0 } = this.#config;
+    const line = this.#line();
+    if (handshakeV0 === undefined) return new ClientInnerV1(this.#config, line);
+    return new ClientInnerV0(handshakeV0, this.ports.clock.wallBaseNs(), line);
+  }
+
+  #line(): ClientLine {
+    // deno-lint-ignore no-this-alias
+    const plane = this;
+    return {
+      memory: this.memory,
+      counters: this.counters,
+      get peer() {
+        return plane.#peer;
+      },
+      get emitter() {
+        return plane.#emitter;
+      },
+      get nowNs() {
+        return plane.nowNs;
+      },
+      useSession: (session) => this.#useSession(session),
+      leaveSession: () => this.#leaveSession(),
+      welcomed: () => this.#welcomedNow(),
+      sayCloseNotify: () => this.sayCloseNotify(this.#emitter),
+      end: (reason) => this.sessionEnded(this.#peer, reason),
+      tell: (event) => this.tell(event),
+    };
+  }
+
+  #useSession(session: Session): void {
+    this.#peer.train!.keys.change(sealingOf(session), 0);
+    this.#peer.keyed = session;
+  }
+
+  #welcomedNow(): void {
+    this.#welcomedNs = this.nowNs;
+    if (this.#peer.open) this.beginStreams(this.#peer, this.#peer.current!);
+  }
+
+  #leaveSession(): void {
+    const { slotNext, waiting, train } = this.#emitter;
+    const firstSlot = slotNext + Math.ceil(waiting / train.burst) + 1; // one may be frozen already
+    this.#peer.train!.keys.change(this.throwawayKey(), firstSlot);
+    this.#peer.keyed = undefined;
+  }
+
   protected order(mail: Mail<Order>): void {
     const order = mail.head;
     if (order.type === "raw") {
@@ -90,14 +138,13 @@ export class ClientPlane extends DataPlane {
       this.#newSession(mail);
     } else if (order.type === "move") {
       this.#move(order.fd, order.slot);
+    } else if (order.type === "acknowledged") {
+      this.#inner.acknowledged();
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#peer.open = false;
       this.#closingAtNs = this.nowNs +
         Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 3) * this.#config.up.intervalNs);
-      for (let i = 0; i < CLOSE_SLOTS && this.#peer.current !== undefined; i++) {
-        this.#emitter.control(emitClose(0));
-      }
-      if (this.#peer.current !== undefined) this.sayCloseNotify(this.#emitter);
+      this.#inner.goodbye();
     }
   }
 
@@ -118,8 +165,7 @@ export class ClientPlane extends DataPlane {
     if (fd >= 0) this.tell({ type: "socket left", fd });
   }
 
-  /** The pacer seals with the new session's key from its next slot on; records of the old session are still read
-   * until the new one has shown a sign of life. */
+  /** Records of the old session are still read until the new one has shown a sign of life. */
   #newSession(mail: Mail<Order>): void {
     const order = mail.head;
     if (order.type !== "session") return;
@@ -135,31 +181,9 @@ export class ClientPlane extends DataPlane {
     peer.pendingAddress = peer.address;
     peer.pendingFd = peer.fd;
     peer.lastAuthenticNs = this.nowNs;
-    peer.open = this.#welcomed = this.#reported = false;
+    peer.open = this.#reported = false;
     this.#emitter.dropRaw();
-    // The client's Finished is still on its way through the slots: the key changes behind it in any case, since a
-    // raw datagram is not sealed by the pacer.
-    peer.train!.keys.change(sealingOf(peer.pending), 0);
-    peer.keyed = peer.pending;
-    this.#sendParameters();
-  }
-
-  #sendParameters(): void {
-    const { up, down, nonce } = this.#config;
-    this.#emitter.control(emitClientParameters({
-      protocolVersion: 1,
-      oldestVersion: 1,
-      flags: 0,
-      s2cDatagramLen: down.datagramLen,
-      s2cIntervalNs: down.intervalNs,
-      s2cJitterSdNs: down.jitterSdNs,
-      s2cJitterLaw: down.jitterLaw,
-      s2cBurst: down.burst,
-      c2sIntervalNs: up.intervalNs,
-      c2sDatagramLen: up.datagramLen,
-      c2sBurst: up.burst,
-      nonce,
-    }));
+    this.#inner.begin(peer.pending);
   }
 
   protected peerOf(index: number): Peer | undefined {
@@ -181,6 +205,7 @@ export class ClientPlane extends DataPlane {
   protected authenticated(peer: Peer): void {
     peer.promote();
     this.tell({ type: "authentic", client: 0 });
+    this.#inner.acknowledged();
   }
 
   protected arrived(): void {}
@@ -201,28 +226,15 @@ export class ClientPlane extends DataPlane {
     this.#emitter.credit(burst * datagramLen);
   }
 
-  protected innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void {
-    if (session !== peer.current) return;
-    if (type === INNER_TYPE.close) {
-      this.sessionEnded(peer, "the server closed the session");
-    } else if (type === INNER_TYPE.serverWelcome) {
-      const welcome = parseServerWelcome(body);
-      if (welcome === undefined) {
-        this.counters.add("control_malformed");
-      } else if (!this.#welcomed && equalsConstantTime(welcome.nonce, this.#config.nonce)) {
-        this.#welcomed = true;
-        peer.open = welcome.status === 0 || welcome.status === 1;
-        this.#welcomedNs = this.nowNs;
-        if (peer.open) this.beginStreams(peer, session);
-        this.tell({ type: "welcome", client: 0, body });
-      }
-    }
+  protected innerControl(peer: Peer, session: Session, type: number, off: number, len: number): void {
+    if (session === peer.current) this.#inner.control(type, off, len);
   }
 
   protected sessionEnded(peer: Peer, reason: string): void {
     peer.open = false;
     if (this.#reported) return;
     this.#reported = true;
+    this.#inner.lost();
     this.tell({ type: "closed", client: 0, reason });
   }
 
@@ -266,11 +278,7 @@ export class ClientPlane extends DataPlane {
       if (session === peer.keyed) keepKeysFresh(session, this.#emitter, keys);
       this.sendControls(peer, session);
     }
-    if (
-      (peer.pending !== undefined || !this.#welcomed) && session !== undefined && this.#emitter.waiting === 0
-    ) {
-      this.#sendParameters();
-    }
+    this.#inner.keep();
     this.#rotate(session);
     if (!keys.changing) this.#leave(this.#sockets.takeLeft(this.nowNs));
     this.#watch();
@@ -312,7 +320,7 @@ export class ClientPlane extends DataPlane {
       keys.change(this.throwawayKey(), 0); // also one that nobody knows wears out
       this.#peer.keyed = undefined;
     }
-    if (this.#reported) return;
+    if (this.#reported || !(this.#inner.isSilenceBad || worn)) return;
     const silentNs = this.nowNs - this.#peer.lastAuthenticNs;
     const { up, down } = this.#config;
     const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * down.intervalNs) +
@@ -320,6 +328,7 @@ export class ClientPlane extends DataPlane {
     if (silentNs < limitNs && !worn) return;
     this.#reported = true;
     this.#peer.open = false;
+    this.#inner.lost();
     this.tell({ type: "silent", client: 0, sinceMs: silentNs / 1e6 });
   }
 

@@ -38,6 +38,7 @@ export const COUNTER_NAMES = [
   "control_dropped",
   "control_malformed",
   "orders_dropped",
+  "monitor_dropped",
   "socket_dropped",
   "socket_receive_errors",
   "tun_read_dropped",

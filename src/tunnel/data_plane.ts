@@ -17,6 +17,7 @@ import type { Emitter, Sealing } from "./emitter.ts";
 import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
+import { ROW_LEN } from "./packet_fates.ts";
 import type { Peer } from "./peer.ts";
 import type { StreamMuxes } from "./stream_muxes.ts";
 
@@ -84,8 +85,14 @@ export abstract class DataPlane {
   protected abstract peerOf(index: number): Peer | undefined;
   /** A datagram that is no record of a session: of epoch 0 or 2, or of a stranger. */
   protected abstract otherDatagram(rx: number, peer: Peer | undefined): void;
-  /** Inner control frame of an authentic record. */
-  protected abstract innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void;
+  /** Inner control frame of an authentic record: its body. */
+  protected abstract innerControl(
+    peer: Peer,
+    session: Session,
+    type: number,
+    off: number,
+    len: number,
+  ): void;
   /** First sign of life of the pending session. */
   protected abstract authenticated(peer: Peer, session: Session): void;
   protected abstract sessionEnded(peer: Peer, reason: string): void;
@@ -294,7 +301,7 @@ export abstract class DataPlane {
   /** Unpacker's sink: a control frame. */
   control(type: number, off: number, len: number): void {
     if (type === INNER_TYPE.streams) this.#streamsFrame(this.#from!, this.#session!, off, len);
-    else this.innerControl(this.#from!, this.#session!, type, this.memory.u8.slice(off, off + len));
+    else this.innerControl(this.#from!, this.#session!, type, off, len);
   }
 
   /** Unpacker's sink: the rest of a record that makes no sense. */
@@ -352,11 +359,11 @@ export abstract class DataPlane {
     for (let i = 0; i < count; i++) this.tunPacket(u32[descs + 2 * i], u32[descs + 2 * i + 1]);
   }
 
-  /** Tells main; drops (and counts) a datagram's event when main is far behind. */
+  /** Tells main; drops (and counts) what a peer can cause without end when main is far behind. */
   protected tell(event: WorkerEvent): void {
-    if (event.type === "handshake" && Atomics.load(this.ports.eventsInFlight, 0) >= EVENTS_IN_FLIGHT_MAX) {
-      this.counters.add("handshake_dropped_busy");
-      return;
+    if (Atomics.load(this.ports.eventsInFlight, 0) >= EVENTS_IN_FLIGHT_MAX) {
+      if (event.type === "handshake") return this.counters.add("handshake_dropped_busy");
+      if (event.type === "packets") return this.counters.add("monitor_dropped", event.rows.length / ROW_LEN);
     }
     Atomics.add(this.ports.eventsInFlight, 0, 1);
     this.ports.post(event);

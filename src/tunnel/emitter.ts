@@ -263,6 +263,10 @@ export class Emitter {
     return this.room * this.frameRoom + Math.max(0, open);
   }
 
+  get prefixLen(): number {
+    return this.#prefix.length;
+  }
+
   /** Bytes that frames have in each record. */
   get frameRoom(): number {
     return this.plaintextLen - 1 - this.#prefix.length;

@@ -17,8 +17,9 @@ const GAP_SHARE = 1.5;
 
 export interface GrantLimits {
   readonly maxSpeedBitsPerS: number;
-  /** Of a UDP payload or a TLS record, bytes. */
+  /** Of UDP payloads or TLS records, bytes. */
   readonly datagramMaxLen: number;
+  readonly datagramMinLen?: number;
   /** Bytes of headers around each in an outer packet. */
   readonly overhead: number;
 }
@@ -30,37 +31,50 @@ export interface Grant {
   readonly note: string;
 }
 
-/** Fulfils `wish` as far as the limits go: a rate that is too high becomes the highest one allowed, a length that is not
- * possible is refused. Whatever a peer asks for, the train that comes out can be kept. Pure. */
+/** As `grantTrain`, for what a client of version 1 says. */
 export function grant(wish: ClientParameters, limits: GrantLimits): Grant {
-  const { s2cBurst: burst, s2cDatagramLen: datagramLen } = wish;
   if (wish.oldestVersion > 1) {
     return {
       status: WELCOME_STATUS.versionRefused,
       note: `the client needs inner protocol ${wish.oldestVersion}`,
     };
   }
+  if (!(wish.c2sIntervalNs > 0)) return { status: WELCOME_STATUS.rateRefused, note: "interval" };
+  return grantTrain({
+    intervalNs: wish.s2cIntervalNs,
+    datagramLen: wish.s2cDatagramLen,
+    burst: wish.s2cBurst,
+    jitterLaw: wish.s2cJitterLaw,
+    jitterSdNs: wish.s2cJitterSdNs,
+  }, limits);
+}
+
+/** Fulfils a wish as far as the limits go: a rate that is too high becomes the highest one allowed, a length that is not
+ * possible is refused. Whatever a peer asks for, the train that comes out can be kept. Pure. */
+export function grantTrain(wish: TrainParameters, limits: GrantLimits): Grant {
+  const { burst, datagramLen } = wish;
   if (burst < 1 || burst > BURST_MAX || burst * datagramLen > BURST_BYTES_MAX) {
     return { status: WELCOME_STATUS.lengthRefused, note: `burst ${burst}` };
   }
-  if (datagramLen < DATAGRAM_LEN_MIN || datagramLen > limits.datagramMaxLen) {
+  const lenMin = limits.datagramMinLen ?? DATAGRAM_LEN_MIN;
+  if (datagramLen < lenMin || datagramLen > limits.datagramMaxLen) {
     return { status: WELCOME_STATUS.lengthRefused, note: `datagrams of ${datagramLen} bytes` };
   }
-  if (!(wish.c2sIntervalNs > 0) || !(wish.s2cIntervalNs <= INTERVAL_MAX_NS)) {
+  if (!(wish.intervalNs <= INTERVAL_MAX_NS)) {
     return { status: WELCOME_STATUS.rateRefused, note: "interval" };
   }
   return granted(wish, limits);
 }
 
-function granted(wish: ClientParameters, { maxSpeedBitsPerS, overhead }: GrantLimits): Grant {
-  const { s2cBurst: burst, s2cDatagramLen: datagramLen, s2cJitterLaw: jitterLaw } = wish;
+function granted(wish: TrainParameters, { maxSpeedBitsPerS, overhead }: GrantLimits): Grant {
+  const { burst, datagramLen, jitterLaw } = wish;
   const packetLen = datagramLen + overhead;
   const gapMinNs = slotGapMinNs(burst);
   const fastestNs = Math.max(packetLen * 8e9 * burst / maxSpeedBitsPerS, gapMinNs * GAP_SHARE);
-  const intervalNs = Math.max(wish.s2cIntervalNs, fastestNs);
-  const jitterSdNs = Math.min(wish.s2cJitterSdNs, jitterSdMaxNs(jitterLaw, intervalNs, gapMinNs));
+  const intervalNs = Math.max(wish.intervalNs, fastestNs);
+  const jitterSdNs = Math.min(wish.jitterSdNs, jitterSdMaxNs(jitterLaw, intervalNs, gapMinNs));
   const train = { intervalNs, datagramLen, burst, jitterLaw, jitterSdNs };
-  if (intervalNs <= wish.s2cIntervalNs * (1 + 1e-9)) return { status: WELCOME_STATUS.ok, train, note: "" };
+  if (intervalNs <= wish.intervalNs * (1 + 1e-9)) return { status: WELCOME_STATUS.ok, train, note: "" };
   const note = `max_speed allows one slot in ${Math.round(intervalNs / 1e3)} us`;
   return { status: WELCOME_STATUS.rateRefused, train, note };
 }

@@ -5,6 +5,7 @@ import type { PollMode } from "../ports/mod.ts";
 import type { JitterLaw } from "../schedule/mod.ts";
 import type { SessionSecrets } from "../session/session.ts";
 import type { TcpClientSettings, TcpEvent, TcpOrder, TcpServerSettings } from "./tcp_messages.ts";
+import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
 
 /** An address as it crosses the isolates. */
 export interface PlainAddress {
@@ -33,6 +34,8 @@ export type Order =
   }
   /** Client: sends from the socket `fd` from now on, or from slot `slot` (0: from now on). */
   | { readonly type: "move"; readonly fd: number; readonly slot: number }
+  /** Client: the server has the Finished of the newest session. */
+  | { readonly type: "acknowledged" }
   /** Says goodbye in slots and ends the Worker. */
   | { readonly type: "stop" }
   | TcpOrder;
@@ -64,15 +67,24 @@ export type WorkerEvent =
   }
   /** The first authentic record of a new session came in. */
   | { readonly type: "authentic"; readonly client: number }
-  /** The server's welcome (client), or a client welcomed (server): body of the inner frame. */
+  /** Client: the server's welcome, the body of its frame; of version 0, which has none, empty. */
   | { readonly type: "welcome"; readonly client: number; readonly body: Uint8Array }
-  | { readonly type: "parameters"; readonly client: number; readonly body: Uint8Array; readonly note: string }
+  /** Server: which schedule a client asked for, or with version 0 got. */
+  | {
+    readonly type: "parameters";
+    readonly client: number;
+    readonly intervalNs: number;
+    readonly datagramLen: number;
+    readonly note: string;
+  }
   /** A client has proved that it is elsewhere now. */
   | { readonly type: "moved"; readonly client: number; readonly to: PlainAddress }
   /** Client: nobody uses this socket any more. */
   | { readonly type: "socket left"; readonly fd: number }
   /** Client: at this slot it is time for another socket. */
   | { readonly type: "rotate"; readonly slot: number }
+  /** Client of version 0: fates of packets, in rows as packet_fates.ts has them. */
+  | { readonly type: "packets"; readonly client: number; readonly rows: Uint8Array }
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
@@ -121,6 +133,8 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
   readonly firstDatagram: Uint8Array;
   /** Another source port and connection id each time so many slots have gone by; 0: never. */
   readonly rotateSlots: number;
+  /** Of inner protocol version 0; absent: version 1. */
+  readonly handshakeV0?: ClientHandshakeV0;
 }
 
 export interface ServerWorkerConfig extends WorkerConfigCommon {
@@ -131,6 +145,8 @@ export interface ServerWorkerConfig extends WorkerConfigCommon {
     readonly groups: readonly number[];
     readonly yieldsToChaCha?: boolean;
   };
+  /** Some client speaks version 0. */
+  readonly hasVersion0: boolean;
   readonly clients: readonly ServerWorkerClient[];
   readonly innerAddresses: readonly string[];
   readonly mtu: number;
@@ -139,6 +155,7 @@ export interface ServerWorkerConfig extends WorkerConfigCommon {
 
 export interface ServerWorkerClient {
   readonly name: string;
+  readonly protocol: "v0" | "v1";
   /** Inner prefixes that are the client's, as text: "10.140.5.2/32". */
   readonly addresses: readonly string[];
   /** Addresses given to it, with the length of the server's prefix: "10.140.5.2/24". */

@@ -8,8 +8,8 @@ export const CONNECTION_ID_LEN = 8;
 /** Ids of one session that are valid at a time: the one in use, those before it on their way, the spare ones. */
 export const IDS_MAX = 8;
 
-export function newConnectionId(entropy: Entropy): Uint8Array {
-  const id = new Uint8Array(CONNECTION_ID_LEN);
+export function newConnectionId(entropy: Entropy, len = CONNECTION_ID_LEN): Uint8Array {
+  const id = new Uint8Array(len);
   entropy.fill(id);
   return id;
 }

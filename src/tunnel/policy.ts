@@ -1,10 +1,11 @@
-/** Suites and groups as a configuration names them, as the handshake numbers them; and the order of the suites where it
- * names none. */
+/** Suites, groups and keys of a configuration, as the handshake takes them; and the order of the suites where it names
+ * none. */
 
 import { assert } from "../base/mod.ts";
-import type { GroupName, SuiteName } from "../config/mod.ts";
+import type { GroupName, PresharedKey, ProtocolVersion, SuiteName } from "../config/mod.ts";
 import { GROUP } from "../crypto/key_exchange.ts";
 import { allSuites } from "../crypto/suites.ts";
+import type { LongTermKey } from "../handshake/psk_directory.ts";
 
 export interface PolicyNames {
   /** Undefined: all, the order by what the CPU does fast. */
@@ -53,4 +54,11 @@ function suiteIdOf(name: SuiteName): number {
   const suite = allSuites().find((candidate) => candidate.name === name);
   assert(suite !== undefined, `a suite that the configuration knows exists: ${name}`);
   return suite.id;
+}
+
+/** The key where it lies. A password of version 0 is a PSK as it is, under the empty identity. */
+export function longTermKeyOf(
+  { key, protocol }: { readonly key: PresharedKey; readonly protocol: ProtocolVersion },
+): LongTermKey {
+  return protocol === "v0" ? { key: key.view(), plainIdentity: new Uint8Array(0) } : { key: key.view() };
 }

@@ -30,7 +30,9 @@ export function receiveRateOf(train: TrainParameters): number {
 
 /** What a train seals with from the first record of `session` on. Once a session: see Session.newSendKey. */
 export function sealingOf(session: Session): Sealing {
-  return { key: session.newSendKey(), epoch: session.sendEpoch, cid: session.ids.peer };
+  const key = session.newSendKey();
+  const numbering = { first: session.firstNumber, firstCount: 0 };
+  return { key, epoch: session.sendEpoch, cid: session.ids.peer, numbering };
 }
 
 /** Posts the KeyUpdate when it is due, and after its ACK has the pacer change keys at the next public count. */

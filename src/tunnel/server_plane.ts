@@ -1,30 +1,21 @@
 /** The data Worker of a server: many peers, one TUN device read eagerly into a bounded queue for each, one train per
  * client with the length and rate that the client asked for and its entry allows. */
 
-import { equalsConstantTime } from "../base/mod.ts";
+import { assert, equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
-import { INNER_TYPE } from "../wire/inner_frame.ts";
-import type { ClientParameters } from "../wire/inner_control.ts";
-import {
-  emitClose,
-  emitServerWelcome,
-  parseClientParameters,
-  WELCOME_STATUS,
-} from "../wire/inner_control.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
 import { emitPathMessage, PATH_COOKIE_LEN, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
 import { SPARE_IDS } from "../session/id_exchange.ts";
-import { outerOverhead } from "../wire/ip_header.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
-import { type Grant, grant, sameTrain } from "./grant.ts";
+import { sameTrain } from "./grant.ts";
 import type { OpenedRecord } from "./inbound.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
@@ -32,6 +23,9 @@ import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } 
 import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
 import { keepKeysFresh, sealingOf, sessionOptions } from "./rekey.ts";
+import type { ServerInner, ServerLine, TrainExtras } from "./server_inner.ts";
+import { ServerInnerV0 } from "./server_inner_v0.ts";
+import { ServerInnerV1 } from "./server_inner_v1.ts";
 import { StrangerLimits } from "./stranger_limits.ts";
 
 // Chosen here.
@@ -46,7 +40,6 @@ const TIMEOUT_INTERVALS = 50;
 const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_NS = 70e9;
 const REPLY_LEN_MAX = 2048;
-const CLOSE_SLOTS = 3;
 const CLOSE_WAIT_NS = 500e6;
 
 export class ServerPlane extends DataPlane {
@@ -57,8 +50,8 @@ export class ServerPlane extends DataPlane {
   /** Peers whose queue holds something. */
   readonly #active = new Set<Peer>();
   readonly #rates: number[];
-  /** Session of which main has been told the wish: once each. */
-  readonly #told: (Session | undefined)[];
+  /** By index, made with the peer. */
+  readonly #inners: (ServerInner | undefined)[];
   readonly #addresses: AddressTable;
   readonly #limits: StrangerLimits;
   /** Addresses with a handshake in main, by their hashes, until when. */
@@ -73,11 +66,12 @@ export class ServerPlane extends DataPlane {
       secret: config.cookieSecret,
       entropy: ports.entropy,
       ...config.cookiePolicy,
+      version0: config.hasVersion0,
     });
     this.#limits = new StrangerLimits(ports.memory, ports.entropy);
     this.#peers = config.clients.map(() => undefined);
     this.#rates = config.clients.map(() => 0);
-    this.#told = config.clients.map(() => undefined);
+    this.#inners = config.clients.map(() => undefined);
     this.#addresses = new AddressTable(ports.io);
     this.#routes = new InnerRoutes(ports.memory.u8);
     config.clients.forEach((client, index) => {
@@ -92,17 +86,14 @@ export class ServerPlane extends DataPlane {
       this.#newSession(mail);
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#closingAtNs = this.nowNs + CLOSE_WAIT_NS;
-      for (const peer of this.#peers) {
-        for (let i = 0; i < CLOSE_SLOTS; i++) peer?.train?.emitter.control(emitClose(0));
-        if (peer?.train !== undefined) this.sayCloseNotify(peer.train.emitter);
-      }
+      for (const inner of this.#inners) inner?.goodbye();
     }
   }
 
   #newSession(mail: Mail<Order>): void {
     const order = mail.head;
     if (order.type !== "session") return;
-    const peer = this.#peers[order.client] ??= new Peer(order.client, this.memory, QUEUE_LEN);
+    const peer = this.#peers[order.client] ?? this.#newPeer(order.client);
     const [ip, localIp] = mail.bytes.slice(4);
     const address = { ip: ip.slice(), port: order.port, scope: order.scope };
     const local = localIp.length === 0 ? undefined : { ip: localIp.slice(), port: order.localPort };
@@ -127,6 +118,50 @@ export class ServerPlane extends DataPlane {
 
   #ownIds(peer: Peer, side: number, first: Uint8Array): OwnIds {
     return new OwnIds(this.ports.io, this.ports.entropy, 2 * peer.index + side, first);
+  }
+
+  #newPeer(index: number): Peer {
+    const client = this.#config.clients[index];
+    const inner = client.protocol === "v0"
+      ? new ServerInnerV0(this.#line(index), this.ports.clock.wallBaseNs())
+      : new ServerInnerV1(this.#line(index));
+    this.#inners[index] = inner;
+    return this.#peers[index] = new Peer(index, this.memory, QUEUE_LEN, inner.frames);
+  }
+
+  #line(index: number): ServerLine {
+    // deno-lint-ignore no-this-alias
+    const plane = this;
+    const peer = () => this.#peers[index]!;
+    return {
+      memory: this.memory,
+      counters: this.counters,
+      config: this.#config,
+      client: this.#config.clients[index],
+      get peer() {
+        return peer();
+      },
+      get nowNs() {
+        return plane.nowNs;
+      },
+      useTrain: (session, train, extras) => this.#useTrain(peer(), session, train, extras),
+      sendNow: (datagram) => this.#sendNow(peer(), datagram),
+      sayCloseNotify: () => {
+        const train = peer().train;
+        if (train !== undefined) this.sayCloseNotify(train.emitter);
+      },
+      setReceiveRate: (session, rate) => {
+        this.#rates[index] = session.receiveRate = rate;
+      },
+      end: (reason) => this.#forget(peer(), reason),
+      tell: (event) => this.tell(event),
+    };
+  }
+
+  #sendNow(peer: Peer, datagram: Uint8Array): void {
+    assert(datagram.length <= REPLY_LEN_MAX, "an answer fits the scratch block");
+    this.memory.u8.set(datagram, this.#scratch);
+    this.ports.io.udpSend(peer.fd, this.#scratch, datagram.length, peer.address!, peer.local);
   }
 
   #dropPending(peer: Peer): void {
@@ -288,25 +323,8 @@ export class ServerPlane extends DataPlane {
     this.tell({ type: "moved", client: peer.index, to: address });
   }
 
-  protected innerControl(peer: Peer, session: Session, type: number, body: Uint8Array): void {
-    if (session !== peer.current) return;
-    if (type === INNER_TYPE.close) return this.#forget(peer, "the client closed the session");
-    if (type !== INNER_TYPE.clientParameters) return;
-    const wish = parseClientParameters(body);
-    if (wish === undefined) {
-      this.counters.add("control_malformed");
-      return;
-    }
-    const { status, note } = this.#settle(peer, session, wish);
-    this.#tellWish(peer, session, body, note);
-    if (peer.keyed !== session) return;
-    const rate = wish.c2sBurst / wish.c2sIntervalNs;
-    this.#rates[peer.index] = rate;
-    session.receiveRate = rate;
-    peer.open = true;
-    if (!peer.train!.emitter.control(this.#welcome(peer, wish, status, note))) {
-      this.counters.add("control_dropped");
-    }
+  protected innerControl(peer: Peer, session: Session, type: number, off: number, len: number): void {
+    if (session === peer.current) this.#inners[peer.index]!.control(session, type, off, len);
   }
 
   /** A client's streams begin with its first frame of them: others have none. */
@@ -318,30 +336,21 @@ export class ServerPlane extends DataPlane {
     return peer.streaming === session;
   }
 
-  /** The first parameters of a session that can be granted settle its schedule; later ones change nothing. */
-  #settle(peer: Peer, session: Session, wish: ClientParameters): { status: number; note: string } {
-    const { maxSpeedBitsPerS } = this.#config.clients[peer.index];
-    const { datagramMaxLen } = this.#config;
-    const granted = grant(wish, {
-      maxSpeedBitsPerS,
-      datagramMaxLen,
-      overhead: outerOverhead(peer.address!.ip.length),
-    });
-    const { train } = granted;
-    if (peer.keyed === session) {
-      if (train !== undefined && sameTrain(peer.train!.emitter.train, train)) return granted;
-      return { status: WELCOME_STATUS.rateRefused, note: "another schedule needs another session" };
-    }
-    if (train === undefined) return granted;
-    const isSame = peer.train !== undefined && sameTrain(peer.train.emitter.train, train) &&
-      peer.train.emitter.cidLen === session.ids.peer.length;
-    if (peer.train !== undefined && isSame) {
-      peer.train.keys.change(sealingOf(session), 0);
-      peer.train.emitter.setDestination(peer.fd, peer.address!, peer.local);
-      this.#keyTo(peer, session);
-      return granted;
-    }
-    return this.#startTrain(peer, session, train) ?? granted;
+  #useTrain(
+    peer: Peer,
+    session: Session,
+    train: TrainParameters,
+    extras: TrainExtras = {},
+  ): string | undefined {
+    const emitter = peer.train?.emitter;
+    const isSame = emitter !== undefined && sameTrain(emitter.train, train) &&
+      emitter.cidLen === session.ids.peer.length &&
+      emitter.prefixLen === (extras.prefix?.bytes.length ?? 0);
+    if (!isSame) return this.#startTrain(peer, session, train, extras);
+    peer.train!.keys.change(sealingOf(session), 0);
+    emitter.setDestination(peer.fd, peer.address!, peer.local);
+    this.#keyTo(peer, session);
+    return undefined;
   }
 
   /** The train leaves under this session's keys: what the session has to say can be said. */
@@ -350,16 +359,14 @@ export class ServerPlane extends DataPlane {
     session.idExchange.offer(SPARE_IDS);
   }
 
-  /** Main logs what a client wished for: once a session, however often the client says it. */
-  #tellWish(peer: Peer, session: Session, body: Uint8Array, note: string): void {
-    if (this.#told[peer.index] === session) return;
-    this.#told[peer.index] = session;
-    this.tell({ type: "parameters", client: peer.index, body, note });
-  }
-
   /** Ends the peer's train, if it has one, and begins another. When there is no memory for it, says so: the peer's
    * wish may not end the process. */
-  #startTrain(peer: Peer, session: Session, train: TrainParameters): Grant | undefined {
+  #startTrain(
+    peer: Peer,
+    session: Session,
+    train: TrainParameters,
+    extras: TrainExtras,
+  ): string | undefined {
     peer.closeTrain();
     const seed = new Uint8Array(36);
     this.ports.entropy.fill(seed);
@@ -375,9 +382,10 @@ export class ServerPlane extends DataPlane {
         from: peer.local,
         traceCount: this.#config.traceCount,
         cid: session.ids.peer,
+        ...extras,
       });
     } catch (error) {
-      return { status: WELCOME_STATUS.rateRefused, note: `no train: ${(error as Error).message}` };
+      return `no train: ${(error as Error).message}`;
     }
     const keys = new SendKeys(emitter, this.ports.protection, sealingOf(session));
     peer.train = { emitter, keys };
@@ -385,22 +393,6 @@ export class ServerPlane extends DataPlane {
     emitter.start();
     this.tell({ type: "ring", client: peer.index, ring: emitter.ring, intervalNs: train.intervalNs });
     return undefined;
-  }
-
-  #welcome(peer: Peer, wish: ClientParameters, status: number, message: string): Uint8Array {
-    const client = this.#config.clients[peer.index];
-    return emitServerWelcome({
-      protocolVersion: 1,
-      status,
-      nonce: wish.nonce,
-      addresses: client.given.map((text) => parsePrefix(text)!),
-      serverAddresses: this.#config.innerAddresses.map((text) => parsePrefix(text)!),
-      routes: [],
-      dns: [],
-      mtu: this.#config.mtu,
-      maxSpeedBitsPerS: client.maxSpeedBitsPerS,
-      message,
-    });
   }
 
   protected sessionEnded(peer: Peer, reason: string): void {
@@ -414,7 +406,7 @@ export class ServerPlane extends DataPlane {
     peer.closeTrain();
     peer.closeSessions();
     this.ports.streams?.end(peer.index);
-    this.#told[peer.index] = undefined;
+    this.#inners[peer.index]!.ended();
     this.#active.delete(peer);
     this.tell({ type: "closed", client: peer.index, reason });
   }
@@ -491,10 +483,12 @@ export class ServerPlane extends DataPlane {
       }
     }
     if (peer.roaming.isOverdue(this.nowNs)) this.#endProbe(peer);
+    const inner = this.#inners[peer.index]!;
+    inner.keep();
     if (peer.current === undefined && peer.pending === undefined) return;
     const rate = this.#rates[peer.index];
     const leastNs = peer.current === undefined ? FIRST_SIGN_NS : CLIENT_TIMEOUT_NS;
-    const limitNs = Math.max(leastNs, rate > 0 ? TIMEOUT_INTERVALS / rate : 0);
+    const limitNs = inner.timeoutNs ?? Math.max(leastNs, rate > 0 ? TIMEOUT_INTERVALS / rate : 0);
     if (this.nowNs - peer.lastAuthenticNs > limitNs) this.#forget(peer, "nothing heard for too long");
   }
 }

@@ -156,7 +156,8 @@ export class TcpServerPlane extends TcpPlane {
     if (wish === undefined) return this.counters.add("control_malformed");
     if (this.#rates.has(connection)) return; // said again before the welcome was there
     const granted = this.#grant(connection, peer, wish);
-    this.tell({ type: "parameters", client: peer.index, body, note: granted.note });
+    const { s2cIntervalNs: intervalNs, s2cDatagramLen: datagramLen } = wish;
+    this.tell({ type: "parameters", client: peer.index, intervalNs, datagramLen, note: granted.note });
     if (granted.train === undefined) return this.end(connection, `refused: ${granted.note}`);
     this.#welcome(connection, peer, wish, granted);
   }

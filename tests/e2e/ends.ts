@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { i405Path, type Lab, SERVER } from "./lab.ts";
 import { must, type Program, run, until } from "./process.ts";
 
-type Table = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+/** `undefined` leaves a usual key out. */
+export type Table = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface EndsOptions {
   /** What the tunnel carries; "tun" if absent. */
@@ -32,7 +33,8 @@ const DIRECTION: Table = { interval: "1 ms", packet_length: PACKET_LEN };
 
 function toml(tables: Readonly<Record<string, Table>>): string {
   return Object.entries(tables).map(([name, table]) => {
-    const lines = Object.entries(table).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+    const lines = Object.entries(table).filter(([, value]) => value !== undefined)
+      .map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
     const header = name === "client" ? "[[client]]" : `[${name}]`;
     return [header, ...lines, ""].join("\n");
   }).join("\n");

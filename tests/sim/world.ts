@@ -2,6 +2,7 @@
  * handshake control, sessions and schedules are the program's own; the shim's ports are their TypeScript twins. */
 
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
+import type { LongTermKey } from "../../src/handshake/psk_directory.ts";
 import type { EndpointAddress, Entropy } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { ClientControl } from "../../src/tunnel/client_control.ts";
@@ -15,6 +16,7 @@ import { ServerPlane } from "../../src/tunnel/server_plane.ts";
 import { BRIDGE_RING_LEN, BridgeEnd } from "../../src/tunnel/stream_bridge.ts";
 import { StreamMuxes } from "../../src/tunnel/stream_muxes.ts";
 import { StreamRing } from "../../src/tunnel/stream_ring.ts";
+import { handshakeV0Of } from "../../src/tunnel/v0.ts";
 import type { ServerWelcome } from "../../src/wire/inner_control.ts";
 import { type Job, LocalSide } from "./mux_world.ts";
 import { addressText, type NetworkConditions, SimNetwork } from "./network.ts";
@@ -28,6 +30,7 @@ const MAILBOX_LEN = 1 << 16;
 const TURNS_MAX = 64;
 /** As by default: X25519MLKEM768, X25519, secp256r1. */
 const GROUPS = [0x11ec, 0x1d, 0x17];
+const GROUPS_V0 = [0x17, 0x1d];
 export const CLIENT_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 1]), port: 40_000 };
 export const OTHER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 3]), port: 40_000 };
 export const SERVER_AT: EndpointAddress = { ip: new Uint8Array([192, 0, 2, 2]), port: 1405 };
@@ -54,6 +57,8 @@ export interface WorldOptions {
   readonly jobs?: readonly Job[];
   /** The server knows nothing of streams. */
   readonly serverHasNoStreams?: boolean;
+  /** All speak inner protocol version 0, and watch their packets if that is asked for. */
+  readonly version0?: "plain" | "monitored";
 }
 
 export const TRAIN: TrainParameters = {
@@ -247,6 +252,8 @@ export class SimClient extends End {
   readonly client: ClientControl;
   /** Sockets that are left and closed, in order. */
   readonly closedSockets: number[] = [];
+  /** What it learns of packets of version 0. */
+  readonly packetRows: Uint8Array[] = [];
   /** The newest session that the handshake has made. */
   taken: TakenSession | undefined;
 
@@ -254,16 +261,18 @@ export class SimClient extends End {
     world: World,
     seed: number,
     at = CLIENT_AT,
-    longTermKey = world.key,
+    ownKey = world.key,
     options: WorldOptions = world.options,
   ) {
     super(world, at, seed, true);
-    const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : longTermKey;
+    const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : ownKey;
     this.client = new ClientControl(
       {
-        key: { key },
-        suites: options.suites ?? [0x1301, 0x1303],
-        groups: options.groups ?? GROUPS,
+        key: longTermKey(key, options),
+        suites: options.suites ?? (options.version0 ? [0x1301] : [0x1301, 0x1303]),
+        groups: options.groups ?? (options.version0 ? GROUPS_V0 : GROUPS),
+        shareGroups: options.version0 ? [GROUPS_V0[0]] : [],
+        version0: options.version0 !== undefined,
         datagramLen: (options.up ?? TRAIN).datagramLen,
         intervalNs: (options.up ?? TRAIN).intervalNs,
         entropy: this.ports.entropy,
@@ -299,6 +308,8 @@ export class SimClient extends End {
       nonce,
       firstDatagram: this.client.firstDatagram(),
       rotateSlots: options.rotateSlots ?? 0,
+      handshakeV0: options.version0 &&
+        handshakeV0Of(options.up ?? TRAIN, options.down ?? TRAIN, 28, options.version0 === "monitored"),
     });
     this.armControl();
     this.wake();
@@ -325,6 +336,7 @@ export class SimClient extends End {
   protected override onEvent(event: WorkerEvent): void {
     if (event.type === "rotate") this.moveTo({ ...CLIENT_AT, port: 41_000 + this.sockets.size }, event.slot);
     if (event.type === "socket left") this.closedSockets.push(event.fd);
+    if (event.type === "packets") this.packetRows.push(event.rows);
   }
 }
 
@@ -344,7 +356,8 @@ export class SimServer extends End {
     this.ports.entropy.fill(cookieSecret);
     this.server = new ServerControl(
       {
-        keys: [{ key: world.key }, { key: world.otherKey }],
+        keys: [world.key, world.otherKey].map((key) => longTermKey(key, world.options)),
+        version0: world.options.version0 !== undefined,
         suites,
         groups,
         secret: cookieSecret,
@@ -363,7 +376,11 @@ export class SimServer extends End {
       role: "server",
       cookieSecret,
       cookiePolicy: { suites, groups },
-      clients: [serverClient("client", CLIENT_INNER), serverClient("other", OTHER_INNER)],
+      clients: [
+        serverClient("client", CLIENT_INNER, world.options),
+        serverClient("other", OTHER_INNER, world.options),
+      ],
+      hasVersion0: world.options.version0 !== undefined,
       innerAddresses: [`${SERVER_INNER.join(".")}/24`],
       mtu: 1280,
       datagramMaxLen: 1472,
@@ -379,9 +396,14 @@ export class SimServer extends End {
   }
 }
 
-function serverClient(name: string, inner: readonly number[]) {
+function longTermKey(key: Uint8Array, { version0 }: WorldOptions): LongTermKey {
+  return version0 === undefined ? { key } : { key, plainIdentity: new Uint8Array(0) };
+}
+
+function serverClient(name: string, inner: readonly number[], { version0 }: WorldOptions) {
   const address = inner.join(".");
-  return { name, addresses: [`${address}/32`], given: [`${address}/24`], maxSpeedBitsPerS: 1e10 };
+  const protocol = version0 === undefined ? "v1" as const : "v0" as const;
+  return { name, protocol, addresses: [`${address}/32`], given: [`${address}/24`], maxSpeedBitsPerS: 1e10 };
 }
 
 function common(world: World) {

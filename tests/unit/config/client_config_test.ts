@@ -311,8 +311,8 @@ const WRONG: readonly (readonly [string, string])[] = [
     "c.toml:1: forward: expected tables; write one [[forward]] with listen and to for each",
   ],
   [
-    MINIMAL + `protocol = "v0"\n`,
-    `c.toml:4: tunnel.protocol = "v0": protocol version 0 is not served by this version; leave protocol out`,
+    MINIMAL + `i_accept_guessing = true\n`,
+    `c.toml:4: tunnel.i_accept_guessing: it belongs to version 0; leave it out`,
   ],
   [
     MINIMAL + `suites = []\n`,
