@@ -8,6 +8,7 @@ import { Mailbox } from "../tunnel/mailbox.ts";
 import type { Order, PacerReport, PacerSettings, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
 import { ServerPlane } from "../tunnel/server_plane.ts";
 import { BridgeEnd } from "../tunnel/stream_bridge.ts";
+import { StreamMuxes } from "../tunnel/stream_muxes.ts";
 import { StreamRing } from "../tunnel/stream_ring.ts";
 import { TcpClientPlane } from "../tunnel/tcp_client_plane.ts";
 import type { BridgeBuffers } from "../tunnel/tcp_messages.ts";
@@ -85,11 +86,14 @@ function portsOf(shim: Shim, config: WorkerConfig, epollFd = -1) {
 }
 
 function tcpPortsOf(shim: Shim, config: WorkerConfig, buffers: BridgeBuffers): TcpPlanePorts {
-  const streams = shim.streams();
-  const ports = portsOf(shim, config, streams.epollFd);
+  const tcp = shim.streams();
+  const ports = portsOf(shim, config, tcp.epollFd);
   const bridge = new BridgeEnd(new StreamRing(buffers.events), new StreamRing(buffers.commands), () => {
     Atomics.add(ports.eventsInFlight, 0, 1);
     ports.post({ type: "streams" });
   });
-  return { ...ports, streams, bridge };
+  const { entropy, memory: { u8 } } = ports;
+  const client = config.role === "tcp client";
+  const streams = new StreamMuxes({ client, carrier: "ordered", u8, entropy, bridge });
+  return { ...ports, tcp, streams };
 }

@@ -58,9 +58,6 @@ export const COUNTER_NAMES = [
   "tcp_malformed",
   "tcp_handshakes_late",
   "tcp_handshakes_dropped",
-  "streams_open",
-  "streams_packets_lost",
-  "streams_datagrams_dropped",
 ] as const;
 
 export type CounterName = typeof COUNTER_NAMES[number];

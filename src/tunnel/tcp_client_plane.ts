@@ -41,7 +41,7 @@ export class TcpClientPlane extends TcpPlane {
   #closingAtNs = Infinity;
 
   constructor(ports: TcpPlanePorts, config: TcpClientWorkerConfig) {
-    super(ports, config, "client");
+    super(ports, config);
     this.#config = config;
   }
 
@@ -66,7 +66,7 @@ export class TcpClientPlane extends TcpPlane {
   #connect(): void {
     const { peer } = this.#config;
     this.#later();
-    const fd = this.ports.streams.connect(peer);
+    const fd = this.ports.tcp.connect(peer);
     if (fd < 0) return this.#note(`cannot connect: error ${-fd}`);
     this.adopt(++this.#ids, fd, peer, this.nowNs + CONNECT_TIMEOUT_NS, "connecting");
   }
@@ -100,7 +100,7 @@ export class TcpClientPlane extends TcpPlane {
   protected established(connection: TcpConnection, peer: TcpPeer): void {
     this.#establishedNs = this.#checkedNs = this.nowNs;
     this.#welcomed = false;
-    const state = this.ports.streams.state(connection.fd);
+    const state = this.ports.tcp.state(connection.fd);
     if (state === undefined) return this.end(connection, "the connection is gone");
     try {
       const up = this.#trains(state, connection.from.ip.length);
@@ -172,7 +172,7 @@ export class TcpClientPlane extends TcpPlane {
     if (silentNs > limitNs) return this.end(connection, `nothing heard for ${(silentNs / 1e9).toFixed(1)} s`);
     if (this.nowNs - this.#checkedNs < PATH_CHECK_NS) return;
     this.#checkedNs = this.nowNs;
-    const state = this.ports.streams.state(connection.fd);
+    const state = this.ports.tcp.state(connection.fd);
     const recordLen = this.#peer.emitter!.slots.train.datagramLen;
     if (state === undefined || recordLen <= recordLenMax(state, connection.from.ip.length)) return;
     this.end(connection, "the path's segments have become shorter than the records");

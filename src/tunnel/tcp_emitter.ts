@@ -5,6 +5,7 @@
 
 import { assert } from "../base/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
+import type { FrameSource } from "../framing/packer.ts";
 import type { Memory, RecordProtection, StreamPacer } from "../ports/mod.ts";
 import { RING } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -13,6 +14,7 @@ import { emitKeyUpdate } from "../wire/key_update.ts";
 import { emitTlsRecordHeader, TLS_RECORD_HEADER_LEN } from "../wire/tls_record.ts";
 import type { TrainParameters } from "./messages.ts";
 import { SlotRing } from "./slot_ring.ts";
+import type { FrameTaker } from "./stream_muxes.ts";
 
 // Chosen here.
 const NOWHERE = { ip: new Uint8Array(0), port: 0 };
@@ -27,16 +29,9 @@ export interface TcpEmitterOptions {
   readonly traceCount: number;
 }
 
-/** What fills plaintexts: the multiplexer. */
-export interface FrameSource {
-  wants(nowNs: number): boolean;
-  /** Writes a frame of at most `len` bytes at `off` and returns its length; 0: nothing, or too little room. */
-  fill(off: number, len: number, nowNs: number): number;
-}
-
 /** A train of TLS records, whatever connection they go over: it outlives connections, and while there is none its slots
  * are skipped. */
-export class TcpEmitter {
+export class TcpEmitter implements FrameTaker {
   readonly slots: SlotRing;
   readonly #memory: Memory;
   readonly #pacer: StreamPacer;
@@ -171,7 +166,7 @@ export class TcpEmitter {
   }
 
   /** Moves frames of `source` into plaintexts, as far as late binding allows. */
-  pump(source: FrameSource, nowNs: number): void {
+  pumpFrames(source: FrameSource, nowNs: number): void {
     while (source.wants(nowNs)) {
       const off = this.#reopen() || this.slots.claim(this.slots.depth);
       if (off === 0) return;
@@ -181,6 +176,10 @@ export class TcpEmitter {
       this.#publish(off, end, CONTENT_TYPE.applicationData, this.contentLen);
       this.#openUsed = end > from && this.contentLen - end >= APPEND_MIN_LEN ? end : 0;
     }
+  }
+
+  nextRoomNs(): number {
+    return this.slots.nextRoomNs();
   }
 
   /** Frames behind the `from` bytes that are there; returns how many bytes are used then. */

@@ -1,7 +1,6 @@
-/** The other participant of TCP mode as the data Worker knows it: its connection of now, its train and its streams, both of
- * which outlive connections. */
+/** The other participant of TCP mode as the data Worker knows it: its connection of now, and its train, which
+ * outlives connections. */
 
-import type { Mux } from "../mux/mux.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import type { TlsSession } from "../session/tls_session.ts";
 import type { TcpEmitter } from "./tcp_emitter.ts";
@@ -22,7 +21,6 @@ export interface TcpConnection {
 export class TcpPeer {
   connection: TcpConnection | undefined;
   emitter: TcpEmitter | undefined;
-  mux: Mux | undefined;
   /** Streams may flow: schedule and parameters of the connection are settled. */
   open = false;
   /** Nothing is left of its train and its streams. */

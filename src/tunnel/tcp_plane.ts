@@ -2,9 +2,8 @@
  * Handshakes are main's: it gets their records one at a time, and the connection is read no further until it has
  * answered. From the session on a connection is always drained, however slowly streams are read. */
 
-import { DEFAULT_LIMITS, Mux } from "../mux/mux.ts";
 import type { EndpointAddress, StreamIo, StreamPacer } from "../ports/mod.ts";
-import { IO, RESET_REASON, RX, RX_FLAG, STREAM_EVENT } from "../ports/mod.ts";
+import { IO, RX, RX_FLAG, STREAM_EVENT } from "../ports/mod.ts";
 import { TlsSession } from "../session/tls_session.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -15,7 +14,7 @@ import { sameTrain } from "./grant.ts";
 import type { Mail } from "./mailbox.ts";
 import type { Order, TrainParameters } from "./messages.ts";
 import { Plane, type PlanePorts } from "./plane.ts";
-import type { BridgeEnd } from "./stream_bridge.ts";
+import type { StreamMuxes } from "./stream_muxes.ts";
 import { TcpEmitter } from "./tcp_emitter.ts";
 import { TcpInbound, type TcpVerdict } from "./tcp_inbound.ts";
 import { type TcpConnection, TcpPeer } from "./tcp_peer.ts";
@@ -25,16 +24,11 @@ import { type TcpConnection, TcpPeer } from "./tcp_peer.ts";
 const CLOSE_SLOTS = 3;
 /** A KeyUpdate is handed to the pacer so long before its slot. */
 const UPDATE_AHEAD_NS = 5e9;
-const INSTANCE_LEN = 8;
-/** Records of a second, or at least so many, may be on their way. */
-const PACKETS_MIN = 1024;
-const PACKETS_MAX = 1 << 17;
-const PACKETS_NS = 1e9;
 
 export interface TcpPlanePorts extends PlanePorts {
   readonly pacer: StreamPacer;
-  readonly streams: StreamIo;
-  readonly bridge: BridgeEnd;
+  readonly tcp: StreamIo;
+  readonly streams: StreamMuxes;
 }
 
 export interface TcpPlaneConfig {
@@ -47,16 +41,14 @@ const EVENT = STREAM_EVENT;
 export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   protected readonly connections = new Map<number, TcpConnection>();
   readonly #common: TcpPlaneConfig;
-  readonly #role: "client" | "server";
   readonly #inbound: TcpInbound<TcpConnection>;
   readonly #frame = new InnerFrame();
   /** Files that a ring may still have. */
   #closing: number[] = [];
 
-  constructor(ports: TcpPlanePorts, config: TcpPlaneConfig, role: "client" | "server") {
+  constructor(ports: TcpPlanePorts, config: TcpPlaneConfig) {
     super(ports);
     this.#common = config;
-    this.#role = role;
     const rxCap = this.u32At(this.io + IO.rxCap);
     this.#inbound = new TcpInbound(ports.memory, ports.protection, rxCap);
   }
@@ -83,12 +75,12 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
     const connection = this.connections.get(order.connection);
     if (connection === undefined || connection.session !== undefined) return; // over, or done
     const [output] = mail.bytes;
-    if (output.length > 0 && !this.ports.streams.send(connection.fd, output)) {
+    if (output.length > 0 && !this.ports.tcp.send(connection.fd, output)) {
       return this.end(connection, "the handshake could not be sent");
     }
     if (order.type === "tls session") return this.#newSession(connection, mail);
     if (order.then === "close") this.end(connection, "the handshake has failed");
-    else this.ports.streams.mode(connection.fd, "step");
+    else this.ports.tcp.mode(connection.fd, "step");
   }
 
   protected abstract otherOrder(order: Order): void;
@@ -108,7 +100,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
     connection.peer = peer;
     peer.connection = connection;
     peer.lastAuthenticNs = this.nowNs;
-    this.ports.streams.mode(connection.fd, "flow");
+    this.ports.tcp.mode(connection.fd, "flow");
     this.established(connection, peer);
   }
 
@@ -122,8 +114,8 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
     deadlineNs: number,
     mode: "connecting" | "paused",
   ): TcpConnection | undefined {
-    if (!this.ports.streams.add(fd, id, mode)) {
-      this.ports.streams.close(fd);
+    if (!this.ports.tcp.add(fd, id, mode)) {
+      this.ports.tcp.close(fd);
       return undefined;
     }
     const connection = { id, fd, from, deadlineNs, session: undefined, peer: undefined };
@@ -135,7 +127,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   protected end(connection: TcpConnection, reason: string): void {
     if (!this.connections.delete(connection.id)) return;
     const { fd, session, peer } = connection;
-    this.ports.streams.remove(fd);
+    this.ports.tcp.remove(fd);
     this.#closing.push(fd);
     session?.close();
     connection.session = undefined;
@@ -150,7 +142,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   }
 
   #closeFiles(): void {
-    this.#closing = this.#closing.filter((fd) => !this.ports.streams.close(fd));
+    this.#closing = this.#closing.filter((fd) => !this.ports.tcp.close(fd));
   }
 
   // --- trains and streams
@@ -187,50 +179,21 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
 
   /** Streams may flow over the connection of now. */
   protected openStreams(peer: TcpPeer, peerIntervalNs: number): void {
-    peer.mux ??= this.#newMux(peer, peerIntervalNs);
-    peer.mux.newSession();
+    this.ports.streams.make(peer.index, peer.emitter!.slots.train.intervalNs, peerIntervalNs);
+    this.ports.streams.begin(peer.index);
     peer.open = true;
   }
 
-  #newMux(peer: TcpPeer, peerIntervalNs: number): Mux {
-    const { intervalNs } = peer.emitter!.slots.train;
-    const packets = Math.min(PACKETS_MAX, Math.max(PACKETS_MIN, PACKETS_NS / intervalNs));
-    return new Mux({
-      client: this.#role === "client",
-      carrier: "ordered",
-      u8: this.memory.u8,
-      instance: this.#newInstance(),
-      events: this.ports.bridge.events(peer.index),
-      peerIntervalNs,
-      packetsMax: 2 ** Math.ceil(Math.log2(packets)),
-      limits: DEFAULT_LIMITS,
-    });
-  }
-
-  #newInstance(): Uint8Array {
-    const instance = new Uint8Array(INSTANCE_LEN);
-    this.ports.entropy.fill(instance);
-    return instance;
-  }
-
-  /** Streams are over for good, on both sides: the peer's next session finds none. */
-  protected endStreams(peer: TcpPeer): void {
-    peer.mux?.end(RESET_REASON.sessionLost, this.#newInstance());
-  }
-
   protected beforeWait(): number {
-    const { bridge } = this.ports;
-    const isMore = bridge.drainCommands((client) => this.peerOf(client)?.mux);
-    let wakeNs = isMore ? 0 : Infinity;
-    for (const peer of this.peers()) wakeNs = Math.min(wakeNs, this.#pump(peer));
-    return wakeNs;
+    const { streams, clock } = this.ports;
+    const isMore = streams.drain();
+    const wakeNs = streams.pump((index) => this.#takerOf(index), clock.nowNs());
+    return isMore ? 0 : wakeNs;
   }
 
-  #pump({ emitter, mux, open }: TcpPeer): number {
-    if (emitter === undefined || mux === undefined || !open) return Infinity;
-    const nowNs = this.ports.clock.nowNs();
-    emitter.pump(mux, nowNs);
-    return mux.wants(nowNs) ? emitter.slots.nextRoomNs() : mux.deadlineNs;
+  #takerOf(index: number): TcpEmitter | undefined {
+    const peer = this.peerOf(index);
+    return peer?.open === true ? peer.emitter : undefined;
   }
 
   // --- what comes in
@@ -312,7 +275,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   }
 
   #streamsFrame(peer: TcpPeer, off: number, len: number): void {
-    if (peer.open) peer.mux!.receive(off, len, this.nowNs);
+    if (peer.open) this.ports.streams.receive(peer.index, off, len, this.nowNs);
     else this.counters.add("inner_dropped_no_session");
   }
 
@@ -348,16 +311,10 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   }
 
   #count(): void {
-    let [streams, lost, dropped] = [0, 0, this.ports.bridge.datagramsDropped];
-    for (const { mux } of this.peers()) {
-      const snapshot = mux?.snapshot();
-      streams += snapshot?.streams ?? 0;
-      lost += snapshot?.packetsLost ?? 0;
-      dropped += snapshot?.datagramsDropped ?? 0;
-    }
+    const { streams, packetsLost, datagramsDropped } = this.ports.streams.count();
     this.counters.set("streams_open", streams);
-    this.counters.set("streams_packets_lost", lost);
-    this.counters.set("streams_datagrams_dropped", dropped);
+    this.counters.set("streams_packets_lost", packetsLost);
+    this.counters.set("streams_datagrams_dropped", datagramsDropped);
     this.counters.set("tcp_connections", this.connections.size);
   }
 

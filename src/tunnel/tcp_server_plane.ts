@@ -44,10 +44,10 @@ export class TcpServerPlane extends TcpPlane {
   #closingAtNs = Infinity;
 
   constructor(ports: TcpPlanePorts, config: TcpServerWorkerConfig) {
-    super(ports, config, "server");
+    super(ports, config);
     this.#config = config;
     this.#peers = config.clients.map(() => undefined);
-    config.listeners.forEach((fd, index) => ports.streams.add(fd, LISTENER_ID + index, "listening"));
+    config.listeners.forEach((fd, index) => ports.tcp.add(fd, LISTENER_ID + index, "listening"));
   }
 
   protected *peers(): Iterable<TcpPeer> {
@@ -70,7 +70,7 @@ export class TcpServerPlane extends TcpPlane {
   protected accept(id: number): void {
     const listener = this.#config.listeners[id - LISTENER_ID];
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
-      const accepted = this.ports.streams.accept(listener);
+      const accepted = this.ports.tcp.accept(listener);
       if (accepted === undefined) return;
       this.#take(accepted.fd, accepted.from);
     }
@@ -83,7 +83,7 @@ export class TcpServerPlane extends TcpPlane {
     const fromThere = this.#halfOpen.get(key) ?? 0;
     if (fromThere >= HALF_OPEN_EACH_MAX || !this.#begun.take(this.nowNs) || this.mainIsBusy) {
       this.counters.add("tcp_refused");
-      this.ports.streams.close(fd);
+      this.ports.tcp.close(fd);
       return;
     }
     if (this.#halfOpenCount() >= HALF_OPEN_MAX) this.#endOldest();
@@ -164,7 +164,7 @@ export class TcpServerPlane extends TcpPlane {
 
   /** As the wish says, as far as the entry and this path's segments go. */
   #grant(connection: TcpConnection, peer: TcpPeer, wish: ClientParameters): Grant {
-    const state = this.ports.streams.state(connection.fd);
+    const state = this.ports.tcp.state(connection.fd);
     const ipLen = connection.from.ip.length;
     if (state === undefined || wish.s2cBurst !== 1) {
       return { status: WELCOME_STATUS.lengthRefused, note: `burst ${wish.s2cBurst}` };
@@ -207,7 +207,7 @@ export class TcpServerPlane extends TcpPlane {
   #forget(peer: TcpPeer, reason: string): void {
     if (peer.connection !== undefined) this.end(peer.connection, reason);
     this.endTrain(peer);
-    this.endStreams(peer);
+    this.ports.streams.end(peer.index);
     peer.away = true;
     this.tell({ type: "closed", client: peer.index, reason });
   }
@@ -235,7 +235,7 @@ export class TcpServerPlane extends TcpPlane {
     this.#pathCheckAtNs = this.nowNs + PATH_CHECK_NS;
     for (const { connection, emitter } of this.peers()) {
       if (connection === undefined || emitter === undefined) continue;
-      const state = this.ports.streams.state(connection.fd);
+      const state = this.ports.tcp.state(connection.fd);
       const most = state === undefined ? Infinity : recordLenMax(state, connection.from.ip.length);
       if (emitter.slots.train.datagramLen > most) {
         this.end(connection, "the path's segments have become shorter than the records");
