@@ -10,7 +10,7 @@ import type { ClientCount } from "../socks/counts.ts";
 import type { ClientSide } from "../socks/client_side.ts";
 import type { Log } from "../status/log.ts";
 import type { WorkerEvent } from "../tunnel/messages.ts";
-import { hasAesInstructions, policyOf } from "../tunnel/policy.ts";
+import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { TcpClientControl } from "../tunnel/tcp_client_control.ts";
 import { EXIT, OperatorError } from "./exit.ts";
@@ -122,7 +122,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
 function controlOf({ config, shim, log, runtime, local }: Context): TcpClientControl {
   return new TcpClientControl(
     {
-      key: { key: config.key.view() },
+      key: longTermKeyOf(config),
       ...policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo"))),
       entropy: shim.entropy,
     },

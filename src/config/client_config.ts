@@ -1,6 +1,6 @@
 /** A client's configuration, from TOML and flags. */
 
-import { commonOf, cryptoOf, type FileContext, keyOf, keyValuesOf, pathFrom } from "./common.ts";
+import { commonOf, cryptoOf, type FileContext, identityOf, keyOf, keyValuesOf, pathFrom } from "./common.ts";
 import { type DirectionConfig, DirectionError, resolveDirection } from "./direction.ts";
 import { type Overrides, Problems, Reading } from "./reading.ts";
 import { CLIENT_SETTINGS, type Settings, type Values } from "./settings.ts";
@@ -45,6 +45,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     name: values["tunnel.name"] ?? "client",
     rotateNs: isV0 || values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
     key: key!,
+    identity: identityOf(reading, "tunnel.", values["tunnel.identity"], isV0),
     up,
     down,
     tun,

@@ -7,7 +7,7 @@ import { keyOfPassword, parsePassword } from "./password.ts";
 import { FileError, type ReadFile, readSecretFile } from "./private_file.ts";
 import type { Reading } from "./reading.ts";
 import { GROUPS, type Settings } from "./settings.ts";
-import type { GroupName, LogConfig, PacingConfig, StatusConfig, SuiteName } from "./types.ts";
+import type { GroupName, IdentityForm, LogConfig, PacingConfig, StatusConfig, SuiteName } from "./types.ts";
 
 /** Of files with a key or a pass phrase, bytes. */
 export const KEY_FILE_LEN_MAX = 4096;
@@ -95,6 +95,19 @@ export function cryptoOf(
     }
   }
   return { suites, groups: groups ?? Object.freeze([...GROUPS]) };
+}
+
+/** How the key is named on the wire; version 0 has one way of its own. */
+export function identityOf(
+  reading: Reading<Settings>,
+  prefix: string,
+  form: IdentityForm | undefined,
+  isV0: boolean,
+): IdentityForm {
+  if (isV0 && form !== undefined) {
+    reading.problem(`${prefix}identity`, "version 0 names nobody, whatever stands here; leave it out");
+  }
+  return form ?? "hidden";
 }
 
 /** The keys of a table that may give the key, with what the file or a flag said. */

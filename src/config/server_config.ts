@@ -1,7 +1,7 @@
 /** A server's configuration, from TOML and flags. */
 
 import { formatIp, formatPrefix, type IpPrefix, prefixHolds } from "../wire/ip_address.ts";
-import { commonOf, cryptoOf, type FileContext, keyOf } from "./common.ts";
+import { commonOf, cryptoOf, type FileContext, identityOf, keyOf } from "./common.ts";
 import { checkServerV0, passwordV0Of } from "./v0.ts";
 import { networkOf, prefixesOverlap } from "./prefixes.ts";
 import { isTable, type Override, type Overrides, Problems, Reading } from "./reading.ts";
@@ -155,6 +155,7 @@ function clientOf(
     name: values.name,
     protocol,
     key,
+    identity: identityOf(reading, "", values.identity, protocol === "v0"),
     addresses,
     given: Object.freeze(addresses.map((address) => givenOf(address, networks))),
     routes: Object.freeze((values.routes ?? []).map(networkOf)),

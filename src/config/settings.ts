@@ -49,6 +49,11 @@ const KEYS = {
     { default: "false" },
   ),
   salt: setting(kind.salt, "salt of the pass phrase, the same on both sides; it may stand in the file, too"),
+  identity: setting(
+    kind.choice("hidden", "plain"),
+    "hidden, or plain for programs of other makers: the name is sent in clear and the key used as it is",
+    { default: "hidden" },
+  ),
 };
 
 const CRYPTO = {
@@ -120,7 +125,11 @@ export const CLIENT_SETTINGS = {
     "file for what becomes of each packet, both ways; of version 0",
     { default: "none", alias: "monitor-packets" },
   ),
-  "tunnel.name": setting(kind.name, "name of this client in its own log", { default: "client" }),
+  "tunnel.name": setting(
+    kind.name,
+    "name of this client in its own log; with a plain identity what the server knows it by",
+    { default: "client" },
+  ),
   "tunnel.rotate": setting(kind.period, "take another source port and connection id so often", {
     default: "never",
   }),

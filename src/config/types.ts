@@ -53,6 +53,7 @@ export interface ClientConfig extends CommonConfig {
   readonly rotateNs: number | undefined;
   /** With version 0 its password. */
   readonly key: PresharedKey;
+  readonly identity: IdentityForm;
   /** Of version 0. A path; undefined: nothing is watched. */
   readonly monitorPackets: string | undefined;
   readonly up: DirectionConfig;
@@ -63,6 +64,9 @@ export interface ClientConfig extends CommonConfig {
   readonly socks: SocksConfig;
   readonly forwards: readonly ForwardConfig[];
 }
+
+/** How a key is named on the wire: by an identity that tells an observer nothing, or by the client's name. */
+export type IdentityForm = "hidden" | "plain";
 
 /** What is spoken within DTLS, and how keys and lengths are made: chosen, never negotiated. */
 export type ProtocolVersion = "v0" | "v1";
@@ -119,6 +123,7 @@ export interface ServerClientConfig {
   readonly protocol: ProtocolVersion;
   /** With version 0 its password. */
   readonly key: PresharedKey;
+  readonly identity: IdentityForm;
   /** Its own inner addresses: prefixes of all bits. None where mode "tun" is not served. */
   readonly addresses: readonly IpPrefix[];
   /** The same with the prefix length of the server's network that they lie in: what the client puts on its device. */

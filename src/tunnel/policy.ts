@@ -2,7 +2,7 @@
  * none. */
 
 import { assert } from "../base/mod.ts";
-import type { GroupName, PresharedKey, ProtocolVersion, SuiteName } from "../config/mod.ts";
+import type { GroupName, IdentityForm, PresharedKey, ProtocolVersion, SuiteName } from "../config/mod.ts";
 import { GROUP } from "../crypto/key_exchange.ts";
 import { allSuites } from "../crypto/suites.ts";
 import type { LongTermKey } from "../handshake/psk_directory.ts";
@@ -56,9 +56,17 @@ function suiteIdOf(name: SuiteName): number {
   return suite.id;
 }
 
-/** The key where it lies. A password of version 0 is a PSK as it is, under the empty identity. */
-export function longTermKeyOf(
-  { key, protocol }: { readonly key: PresharedKey; readonly protocol: ProtocolVersion },
-): LongTermKey {
-  return protocol === "v0" ? { key: key.view(), plainIdentity: new Uint8Array(0) } : { key: key.view() };
+export interface KeyEntry {
+  readonly name: string;
+  readonly key: PresharedKey;
+  readonly protocol: ProtocolVersion;
+  readonly identity: IdentityForm;
+}
+
+/** The key where it lies. A password of version 0 is a PSK as it is, under the empty identity; a key with a plain
+ * identity one under the client's name. */
+export function longTermKeyOf({ name, key, protocol, identity }: KeyEntry): LongTermKey {
+  if (protocol === "v0") return { key: key.view(), plainIdentity: new Uint8Array(0) };
+  if (identity === "plain") return { key: key.view(), plainIdentity: new TextEncoder().encode(name) };
+  return { key: key.view() };
 }

@@ -419,3 +419,14 @@ Deno.test(
     );
   }),
 );
+
+Deno.test(
+  "loadClientConfig() hides the identity unless it is to be plain",
+  inFolder((folder) => {
+    folder.key("a.key", 1);
+    const load = (more: string) => loadClientConfig(folder.write("c.toml", MINIMAL + more));
+    assert.equal(load("").identity, "hidden");
+    assert.equal(load(`identity = "plain"\n`).identity, "plain");
+    assert.match(problemOf(() => load(`identity = "none"\n`)), /expected "hidden" or "plain"$/);
+  }),
+);

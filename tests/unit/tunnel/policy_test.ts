@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { PresharedKey } from "../../../src/config/mod.ts";
 import { checkClientHello } from "../../../src/handshake/client_hello_checks.ts";
 import { buildClientHello } from "../../../src/handshake/client_hello_builder.ts";
-import { pskOffers } from "../../../src/handshake/psk_directory.ts";
-import { hasAesInstructions, policyOf } from "../../../src/tunnel/policy.ts";
+import { PskDirectory, pskOffers } from "../../../src/handshake/psk_directory.ts";
+import { hasAesInstructions, longTermKeyOf, policyOf } from "../../../src/tunnel/policy.ts";
 import { KEY, testEntropy } from "../flight/pipe.ts";
 
 const GROUPS = ["x25519"] as const;
@@ -55,4 +56,27 @@ Deno.test("a server without an order of its own takes ChaCha20 if one side puts 
     [chosen(true, true), chosen(true, false), chosen(false, true), chosen(false, false)],
     [0x1301, 0x1303, 0x1303, 0x1303],
   );
+});
+
+Deno.test("longTermKeyOf() hides the name, unless the configuration wants it plain; version 0 has none", () => {
+  const key = new PresharedKey(KEY);
+  const entry = { name: "laptop", key, protocol: "v1", identity: "hidden" } as const;
+  const name = new TextEncoder().encode("laptop");
+  assert.deepEqual(longTermKeyOf(entry), { key: KEY });
+  assert.equal(longTermKeyOf(entry).key, key.view(), "not a copy");
+  assert.deepEqual(longTermKeyOf({ ...entry, identity: "plain" }), { key: KEY, plainIdentity: name });
+  assert.deepEqual(longTermKeyOf({ ...entry, protocol: "v0" }), {
+    key: KEY,
+    plainIdentity: new Uint8Array(0),
+  });
+});
+
+Deno.test("a key with a plain identity goes as it is under ext binder, and names its owner in clear", () => {
+  const entry = { name: "laptop", key: new PresharedKey(KEY), protocol: "v1", identity: "plain" } as const;
+  const [offer] = pskOffers(longTermKeyOf(entry), "dtls", [0x1301, 0x1302], testEntropy(1));
+  assert.deepEqual([new TextDecoder().decode(offer.identity), offer.binder], ["laptop", "external"]);
+  assert.deepEqual(offer.psk, KEY);
+  const directory = new PskDirectory("dtls", [{ key: new Uint8Array(32) }, longTermKeyOf(entry)]);
+  assert.equal(directory.lookup(offer.identity, "sha256").at(-1)?.clientIndex, 1);
+  assert.deepEqual(directory.lookup(offer.identity, "sha384"), []);
 });
