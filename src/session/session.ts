@@ -103,6 +103,8 @@ export class Session {
   #drainedAt = 0;
   /** Whether the peer asked for a KeyUpdate that has not been sent. */
   #updateRequested = false;
+  /** The ACK of the peer's last KeyUpdate has not been taken. */
+  #isAckWaiting = false;
   /** Epoch of the last key that was given out for sealing. */
   #keyedEpoch = 2;
   #early: EpochKeys | undefined;
@@ -180,7 +182,9 @@ export class Session {
 
   /** The next content for a slot, or undefined. */
   takeControl(): ControlContent | undefined {
-    return this.#controls.shift();
+    const content = this.#controls.shift();
+    if (content?.contentType === CONTENT_TYPE.ack) this.#isAckWaiting = false;
+    return content;
   }
 
   get hasControl(): boolean {
@@ -324,6 +328,8 @@ export class Session {
     const newest = this.receiveEpochs[this.receiveEpochs.length - 1];
     if (messageSeq > this.#receiveMessageSeq || epoch !== newest.epoch) return false;
     const update = type === HANDSHAKE_TYPE.keyUpdate ? parseKeyUpdate(body) : undefined;
+    // RFC 9147 §8: none comes before the ACK of the one before. Who does not mind that gets no more of them than slots.
+    if (update !== undefined && this.#isAckWaiting) return false;
     // A ticket of a foreign server's is of no use here, but what follows it counts on: RFC 9147 §7.1.
     const isTaken = update !== undefined || type === HANDSHAKE_TYPE.newSessionTicket ||
       this.idExchange.receive(type, body);
@@ -335,6 +341,7 @@ export class Session {
 
   #follow(requested: boolean, nowNs: number): void {
     this.#nextReceiveEpoch(nowNs);
+    this.#isAckWaiting = true;
     // RFC 8446 §4.6.3: who is asked sends one of its own; one under way already is that. Peers of ours never ask.
     if (requested && this.#updatePostedAt < 0) this.#updateRequested = true;
   }

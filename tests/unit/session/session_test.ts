@@ -317,6 +317,16 @@ Deno.test("Session.control() takes no new message of an older epoch, and acknowl
   assert.deepEqual(b.receiveEpochs.map(({ epoch }) => epoch), [3, 4]);
 });
 
+Deno.test("Session.control() takes no KeyUpdate before its ACK of the one before has gone: a flood costs no more than slots", () => {
+  const { b } = world();
+  assert.equal(b.control(CONTENT_TYPE.handshake, keyUpdate(2), 3, 0, 0), "none");
+  assert.equal(b.control(CONTENT_TYPE.handshake, keyUpdate(3), 4, 0, 0), "malformed");
+  assert.deepEqual(b.receiveEpochs.map(({ epoch }) => epoch), [3, 4]);
+  assert.equal(controls(b).length, 1);
+  assert.equal(b.control(CONTENT_TYPE.handshake, keyUpdate(3), 4, 1, 0), "none");
+  assert.deepEqual(b.receiveEpochs.map(({ epoch }) => epoch), [4, 5]);
+});
+
 Deno.test("two Sessions that change keys at the same time follow each other, whatever order things come in", () => {
   const all = world();
   const { a, b } = all;
