@@ -30,6 +30,12 @@ const BENCHES: readonly Bench[] = [
     full: ["--json", `${RESULTS}/pacing.json`],
   },
   {
+    name: "shortest interval",
+    script: "pacing/shortest.ts",
+    quick: ["--seconds", "0.3", "--intervals-us", "2000", "--bursts", "1"],
+    full: [],
+  },
+  {
     name: "tunnel",
     script: "tunnel/main.ts",
     quick: ["--seconds", "1", "--runs", "1", "--intervals", "1000"],

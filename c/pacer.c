@@ -375,6 +375,8 @@ static int start(const struct i405_pacer_config *config) {
   pacer.alive = true;
   struct timespec pause = {.tv_nsec = 200000};
   while (__atomic_load_n(&pacer.state->running, __ATOMIC_ACQUIRE) == 0) nanosleep(&pause, NULL);
+  bool alone = (pacer.state->flags & (I405_PACER_SHARED_CPU | I405_PACER_NO_FIFO)) == 0;
+  if (config->poll_mode == I405_POLL_SPINNY && alone) filler_start(pacer.state->cpu);
   return (int)pacer.state_off;
 }
 
@@ -395,6 +397,7 @@ int32_t i405_pacer_stop(void) {
   int result = !pacer.alive ? -ESRCH : atomic_load(&pacer.command) != COMMAND_NONE ? -ETIMEDOUT : post(COMMAND_STOP, NULL);
   if (result == 0) {
     pthread_join(pacer.thread, NULL);
+    filler_stop();
     pacer.alive = false;
   }
   ring_unlock();

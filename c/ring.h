@@ -135,6 +135,10 @@ void fault_ecn(const struct ring *ring);
 int pacer_add(struct ring *ring);    /* -ESRCH: no pacer; -ETIMEDOUT */
 int pacer_remove(struct ring *ring); /* 0 also when there is no pacer */
 
+/* filler.c; normal threads, ring.c's lock held */
+int filler_start(int32_t cpu); /* -EINVAL: it runs, or there is no such CPU; -EAGAIN */
+void filler_stop(void);
+
 /* ring.c */
 void ring_lock(void);
 void ring_unlock(void);

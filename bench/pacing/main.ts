@@ -4,9 +4,10 @@
  *   deno run -A bench/pacing/main.ts [--seconds 5] [--interval-us 1000] [--lead-us 300] [--json FILE] */
 
 import { parseArgs } from "node:util";
-import { fileURLToPath } from "node:url";
 import { histogramQuantile, openShim, type PacerState, type Shim, shimPath } from "../../ffi/mod.ts";
-import { HIST_BUCKETS, KEY_MATERIAL, type PollMode, RING } from "../../src/ports/mod.ts";
+import { HIST_BUCKETS, type PollMode, RING } from "../../src/ports/mod.ts";
+import { buildBare, runBarePacer } from "./bare.ts";
+import { makeRing } from "./ring.ts";
 
 const { values } = parseArgs({
   args: Deno.args,
@@ -20,8 +21,6 @@ const { values } = parseArgs({
 const SECONDS = Number(values.seconds);
 const INTERVAL_NS = Number(values["interval-us"]) * 1000;
 const LEAD_MAX_NS = Math.min(Number(values["lead-us"]) * 1000, 0.3 * INTERVAL_NS);
-const DATAGRAM_LEN = 1372;
-const HDR_LEN = 5;
 const HOGS = 2;
 
 interface Row {
@@ -38,55 +37,11 @@ interface Row {
   readonly maxNs: number;
 }
 
-const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-
-async function buildBare(): Promise<string> {
-  const path = here("../../build/bench-bare-pacer");
-  const args = ["-O2", "-o", path, here("bare_pacer.c")];
-  const { success, stderr } = await new Deno.Command(Deno.env.get("CC") ?? "cc", { args }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return path;
-}
-
 async function runBare(path: string, load: string, leadNs: number, cpu: number): Promise<Row> {
-  const args = [INTERVAL_NS / 1e3, leadNs / 1e3, SECONDS, DATAGRAM_LEN, 1, cpu].map(String);
-  const { stdout } = await new Deno.Command(path, { args }).output();
-  const { slots, skipped, late, p50, p90, p99, p999, max } = JSON.parse(new TextDecoder().decode(stdout));
+  const plan = { intervalNs: INTERVAL_NS, leadNs, seconds: SECONDS, burst: 1, cpu };
+  const { slots, skipped, late, p50, p90, p99, p999, max } = await runBarePacer(path, plan);
   const quantiles = { p50Ns: p50, p90Ns: p90, p99Ns: p99, p999Ns: p999, maxNs: max };
   return { pacer: "bare C", load, leadUs: leadNs / 1e3, slots, skipped, late, ...quantiles };
-}
-
-function makeRing(shim: Shim): { ring: number; fd: number; sink: number } {
-  const { memory, pacer } = shim;
-  const any = { ip: Uint8Array.of(127, 0, 0, 1), port: 0 };
-  const { fd } = shim.udpOpen(any);
-  const { fd: sink, address } = shim.udpOpen(any);
-  const slots = Math.ceil(SECONDS * 1e9 / INTERVAL_NS) + 2;
-  const timesCount = 2 ** Math.ceil(Math.log2(slots));
-  const ring = pacer.newRing({
-    fd,
-    datagramLen: DATAGRAM_LEN,
-    hdrLen: HDR_LEN,
-    seqOff: 1,
-    seqLen: 2,
-    burst: 1,
-    bufCount: 16,
-    timesCount,
-    traceCount: 0,
-    intervalNs: INTERVAL_NS,
-    to: address,
-  });
-  const material = memory.alloc(KEY_MATERIAL.size);
-  memory.u32[material >>> 2] = 0x1301;
-  shim.entropy.fill(memory.u8.subarray(material + 4, material + KEY_MATERIAL.size));
-  const header = memory.alloc(HDR_LEN);
-  memory.u8.set([0x2f, 0, 0, (DATAGRAM_LEN - HDR_LEN) >>> 8, (DATAGRAM_LEN - HDR_LEN) & 0xff], header);
-  pacer.ringKeys(ring, shim.protection.newKey(material), header, 0);
-  const times = memory.u32[(ring + RING.times) >>> 2] >>> 3;
-  const start = shim.clock.nowNs() + 5e7;
-  for (let slot = 0; slot < slots; slot++) memory.f64[times + slot] = start + slot * INTERVAL_NS;
-  pacer.ringTimes(ring, slots);
-  return { ring, fd, sink };
 }
 
 async function runOurs(
@@ -102,7 +57,7 @@ async function runOurs(
     leadNs: 0,
     leadMaxNs: LEAD_MAX_NS,
   });
-  const { ring, fd, sink } = makeRing(shim);
+  const { ring, fd, sink } = makeRing(shim, SECONDS, INTERVAL_NS, 1);
   const f64 = (field: number) => shim.memory.f64[(ring + field) >>> 3];
   shim.pacer.ringStart(ring);
   await new Promise((resolve) => setTimeout(resolve, SECONDS * 1000));
