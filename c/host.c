@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +22,31 @@ int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap) {
   ssize_t got = 0;
   while (len < cap && (got = read(fd, (uint8_t *)shim_at(out) + len, cap - len)) > 0) len += (uint32_t)got;
   int32_t result = got < 0 ? -errno : (int32_t)len;
+  close(fd);
+  return result;
+}
+
+int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info) {
+  int checked = shim_check(path, 1, 1);
+  if (checked == 0) checked = shim_check(out, cap, 1);
+  if (checked == 0) checked = shim_check(info, sizeof(struct i405_file_info), 4);
+  if (checked != 0) return checked;
+  const char *name = shim_at(path);
+  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+  if (fd < 0) return -errno;
+  struct stat status;
+  uint32_t len = 0;
+  ssize_t got = 0;
+  int32_t result = -EIO;
+  if (fstat(fd, &status) != 0) goto cleanup;
+  *(struct i405_file_info *)shim_at(info) =
+    (struct i405_file_info){.regular = S_ISREG(status.st_mode), .mode = status.st_mode & 07777, .uid = status.st_uid};
+  if (S_ISREG(status.st_mode)) {
+    while (len < cap && (got = read(fd, (uint8_t *)shim_at(out) + len, cap - len)) > 0) len += (uint32_t)got;
+  }
+  result = got < 0 ? -errno : (int32_t)len;
+cleanup:
   close(fd);
   return result;
 }
@@ -107,6 +133,9 @@ static const int32_t layout[] = {
 
   sizeof(struct i405_trace), FIELD(i405_trace, slot), FIELD(i405_trace, planned_ns), FIELD(i405_trace, actual_ns),
   FIELD(i405_trace, data_records), FIELD(i405_trace, flags),
+
+  sizeof(struct i405_file_info), FIELD(i405_file_info, regular), FIELD(i405_file_info, mode),
+  FIELD(i405_file_info, uid),
 
   sizeof(struct i405_seen), FIELD(i405_seen, time_ns), FIELD(i405_seen, len), FIELD(i405_seen, direction),
   FIELD(i405_seen, head),

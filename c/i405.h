@@ -392,6 +392,16 @@ I405_EXPORT int32_t i405_ring_free(uint32_t ring);
 
 /* Reads a whole small file (/proc, /sys, ...) -> length or -errno. path is NUL-terminated. */
 I405_EXPORT int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
+/* What i405_read_secret tells of the file that it has opened. */
+struct i405_file_info {
+  uint32_t regular; /* 1: a regular file; anything else is not read */
+  uint32_t mode;    /* permission bits */
+  uint32_t uid;
+};
+_Static_assert(sizeof(struct i405_file_info) == 12, "ffi/layout.ts reads this struct by offset");
+/* Reads up to `cap` bytes of the file at `path` (NUL-terminated) into the arena at `out` -> count or -errno; -ELOOP for a
+ * symbolic link. A FIFO does not hold it up. `info` is written whenever the file could be opened. */
+I405_EXPORT int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info);
 I405_EXPORT int32_t i405_set_dumpable(int32_t on);
 /* nice value, timer slack 1 ns, and affinity of the calling thread; cpu_not >= 0: every allowed CPU but that. */
 I405_EXPORT int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);

@@ -1,6 +1,5 @@
 /** The arena as Memory, and small things written into it. */
 
-import type { SecretMemory } from "../src/base/mod.ts";
 import type { Memory } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import type { Symbols } from "./symbols.ts";
@@ -27,17 +26,6 @@ export function openMemory(symbols: Symbols, arenaLen: number): Memory {
     free(off: number, len: number): void {
       checked(`free ${len} bytes at ${off}`, symbols.i405_free(off, len));
     },
-  };
-}
-
-/** Blocks of the arena for secrets: locked, left out of core dumps, empty in a forked child. */
-export function lockedSecrets(memory: Memory): SecretMemory {
-  return {
-    take(len: number): Uint8Array {
-      const at = memory.alloc(len);
-      return memory.u8.subarray(at, at + len);
-    },
-    give: (block: Uint8Array) => memory.free(block.byteOffset, block.length),
   };
 }
 

@@ -5,12 +5,13 @@ import type { SecretMemory } from "../src/base/mod.ts";
 import type { Clock, EndpointAddress, Entropy, Memory, RecordProtection } from "../src/ports/mod.ts";
 import { ADDR, readAddress, writeAddress } from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
-import { ARENA_LEN, lockedSecrets, openMemory, readText, writeText } from "./memory.ts";
+import { ARENA_LEN, openMemory, readText, writeText } from "./memory.ts";
 import { INTERFACE_NAME_CAP, type Observer, openObserver } from "./observer.ts";
 import { openPacer, type ShimPacer } from "./pacer.ts";
 import { openPacketIo, type PacketIoConfig, type ShimPacketIo } from "./packet_io.ts";
 import { openProtection } from "./protection.ts";
 import { openStreamIo, type ShimStreamIo } from "./stream_io.ts";
+import { lockedSecrets } from "./secrets.ts";
 import { SYMBOLS, type Symbols } from "./symbols.ts";
 
 export { errnoName, ShimError } from "./errors.ts";
@@ -83,7 +84,7 @@ export function openShim(path: string, arenaLen = ARENA_LEN): Shim {
 export function shimOf(symbols: Symbols, memory: Memory): Shim {
   return {
     memory,
-    secrets: lockedSecrets(memory),
+    secrets: lockedSecrets(symbols, memory),
     clock: { nowNs: () => symbols.i405_now(), wallBaseNs: () => symbols.i405_wall_base() },
     entropy: { fill: (out) => void randomFillSync(out) },
     protection: openProtection(symbols),

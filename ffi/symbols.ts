@@ -104,6 +104,8 @@ export const SYMBOLS = {
 
   // int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
   i405_read_file: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info);
+  i405_read_secret: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   // int32_t i405_set_dumpable(int32_t on);
   i405_set_dumpable: { parameters: ["i32"], result: "i32" },
   // int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);

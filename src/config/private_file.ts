@@ -1,7 +1,7 @@
 /** Reads small files, and those that hold secrets only when nobody else can read them. */
 
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
-import { heapSecrets, type SecretMemory } from "../base/mod.ts";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { heapSecrets, type SecretFile, type SecretMemory } from "../base/mod.ts";
 
 /** A file that cannot be used, told with the remedy. */
 export class FileError extends Error {
@@ -15,11 +15,14 @@ export interface ReadFile {
 }
 
 const STDIN = 0;
+/** What it counts as: its user has chosen it. */
+const STANDARD_INPUT = { isFile: true, mode: 0o600, uid: 0 };
 
 /** Reads all of `path`, "-" being standard input, as text. Throws FileError with the remedy: no such file, not to be
  * read, too long. */
 export function readSmallFile(path: string, lenMax: number): ReadFile {
-  return withFile(path, lenMax, heapSecrets, constants.O_RDONLY, (bytes, exposed) => {
+  const read: Read = (name, block) => readByEngine(name, block, constants.O_RDONLY);
+  return withFile(path, lenMax, heapSecrets, read, (bytes, exposed) => {
     try {
       return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), exposed };
     } catch {
@@ -36,29 +39,35 @@ export function readSecretFile<T>(
   secrets: SecretMemory,
   use: (bytes: Uint8Array) => T,
 ): T {
-  return withFile(path, lenMax, secrets, constants.O_RDONLY | constants.O_NOFOLLOW, (bytes, exposed) => {
+  // The engine of a compiled program resolves links before it opens a file, whatever flags say: the shim does not.
+  const read: Read = secrets.readFile ??
+    ((name, block) => readByEngine(name, block, constants.O_RDONLY | constants.O_NOFOLLOW));
+  return withFile(path, lenMax, secrets, read, (bytes, exposed) => {
     if (exposed !== undefined) throw new FileError(exposed);
     return use(bytes);
   });
 }
+
+type Read = (path: string, block: Uint8Array) => SecretFile;
 
 /** What is checked is the file that was opened, not its name, so it cannot be exchanged in between. */
 function withFile<T>(
   path: string,
   lenMax: number,
   secrets: SecretMemory,
-  flags: number,
+  read: Read,
   use: (bytes: Uint8Array, exposed: string | undefined) => T,
 ): T {
-  const fd = path === "-" ? STDIN : opened(path, flags);
   const block = secrets.take(lenMax + 1);
   try {
-    const info = path === "-" ? undefined : fstatSync(fd);
-    if (info !== undefined && !info.isFile()) throw new FileError(`${path} is not a file; name a plain file`);
-    return use(readAll(fd, path, block), info === undefined ? undefined : exposure(path, info));
+    const file = path === "-" ? { ...STANDARD_INPUT, len: readAll(STDIN, block) } : found(path, block, read);
+    if (!file.isFile) throw new FileError(`${path} is not a file; name a plain file`);
+    if (file.len > lenMax) {
+      throw new FileError(`${nameOf(path)} is longer than ${lenMax} bytes; is it the right file?`);
+    }
+    return use(block.subarray(0, file.len), path === "-" ? undefined : exposure(path, file));
   } finally {
     secrets.give(block);
-    if (path !== "-") closeSync(fd);
   }
 }
 
@@ -66,12 +75,23 @@ function nameOf(path: string): string {
   return path === "-" ? "standard input" : path;
 }
 
-/** A FIFO without a writer does not hold the opening up. */
-function opened(path: string, flags: number): number {
+function found(path: string, block: Uint8Array, read: Read): SecretFile {
   try {
-    return openSync(path, flags | constants.O_NONBLOCK);
+    return read(path, block);
   } catch (error) {
     throw new FileError(openProblem(path, error as Error & { code?: string }));
+  }
+}
+
+/** A FIFO without a writer does not hold the opening up. */
+function readByEngine(path: string, block: Uint8Array, flags: number): SecretFile {
+  const fd = openSync(path, flags | constants.O_NONBLOCK);
+  try {
+    const info = fstatSync(fd);
+    const isFile = info.isFile();
+    return { isFile, mode: info.mode & 0o7777, uid: info.uid, len: isFile ? readAll(fd, block) : 0 };
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -88,19 +108,19 @@ function openProblem(path: string, error: Error & { code?: string }): string {
   }
 }
 
-/** What there is to read, as a view into `block`, which has room for one byte more than it may be. */
-function readAll(fd: number, path: string, block: Uint8Array): Uint8Array {
+/** Fills `block` as far as there is something to read. */
+function readAll(fd: number, block: Uint8Array): number {
   let len = 0;
   while (len < block.length) {
     const count = readSync(fd, block, len, block.length - len, null);
-    if (count === 0) return block.subarray(0, len);
+    if (count === 0) break;
     len += count;
   }
-  throw new FileError(`${nameOf(path)} is longer than ${block.length - 1} bytes; is it the right file?`);
+  return len;
 }
 
 /** A secret belongs to who runs the program, to root, or to who has called sudo; and nobody else reads it. */
-function exposure(path: string, info: Stats): string | undefined {
+function exposure(path: string, info: SecretFile): string | undefined {
   if ((info.mode & 0o077) !== 0) {
     const octal = (info.mode & 0o777).toString(8).padStart(4, "0");
     return `${path} can be read by others (mode ${octal}); make it private with: chmod 600 ${path}`;

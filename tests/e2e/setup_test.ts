@@ -129,6 +129,9 @@ const MISTAKES: readonly (readonly [name: string, text: string, expected: readon
   ["impossible length", CLIENT + "[up]\npacket_length = 70000\n", [/client\.toml/, /packet_length/]],
   ["key of the wrong length", CLIENT.replace("laptop.key", "short.key"), [/short\.key/, /keygen/]],
   ["key file readable by others", CLIENT.replace("laptop.key", "open.key"), [/open\.key/, /chmod 600/]],
+  ["key file behind a symbolic link", CLIENT.replace("laptop.key", "link.key"), [
+    /link\.key is a symbolic link/,
+  ]],
   ["missing key file", CLIENT.replace("laptop.key", "none.key"), [/none\.key/]],
 ];
 
@@ -136,6 +139,7 @@ async function mistakeDir(): Promise<string> {
   const dir = await Deno.makeTempDir({ prefix: "i405-e2e-" });
   for (const name of ["laptop.key", "open.key"]) await must([i405Path(), "keygen", "-o", `${dir}/${name}`]);
   await Deno.chmod(`${dir}/open.key`, 0o644);
+  await Deno.symlink(`${dir}/laptop.key`, `${dir}/link.key`);
   await Deno.writeTextFile(
     `${dir}/short.key`,
     (await Deno.readTextFile(`${dir}/laptop.key`)).trim().slice(0, -8),

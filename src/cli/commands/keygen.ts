@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import { heapSecrets } from "../../base/mod.ts";
+import { openShim, shimPath } from "../../../ffi/mod.ts";
 import {
   checkStrength,
   FileError,
@@ -65,7 +65,7 @@ function checked(path: string): string {
     readSecretFile(
       path,
       KEY_FILE_LEN_MAX,
-      heapSecrets,
+      openShim(shimPath()).secrets,
       (bytes) => checkStrength(parsePassword(bytes).password),
     );
   } catch (error) {
