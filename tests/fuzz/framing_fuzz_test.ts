@@ -5,18 +5,10 @@ import { equal, ok } from "node:assert/strict";
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
 import { PACKED, Packer } from "../../src/framing/packer.ts";
 import { PACKET_MAX_LEN, Reassembler } from "../../src/framing/reassembler.ts";
-import { type FrameDialect, Unpacker } from "../../src/framing/unpacker.ts";
+import { Unpacker } from "../../src/framing/unpacker.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { parseClientParameters, parseClose, parseServerWelcome } from "../../src/wire/inner_control.ts";
 import { parseVersion } from "../../src/wire/ip_header.ts";
-import {
-  emitClientHandshakeV0,
-  isV0Message,
-  parseClientHandshakeV0,
-  parseServerHandshakeV0,
-  parseV0Frame,
-  readU64,
-} from "../../src/wire/v0_message.ts";
 
 const SEED = Number(Deno.env.get("FUZZ_SEED") ?? 1405);
 const RECORDS = Number(Deno.env.get("FUZZ_RECORDS") ?? 20_000);
@@ -56,41 +48,6 @@ const frames: Maker = (random, out) => {
   return Math.min(at, out.length);
 };
 
-/** Messages of version 0 with any fields, packets between them, and now and then a type without meaning. */
-const v0Frames: Maker = (random, out) => {
-  const lens = [0, 62, 9, 16, 8, 8, 24];
-  let at = 0;
-  while (at < out.length && random.below(30) > 0) {
-    const type = random.below(25) === 0 ? random.below(256) : 1 + random.below(6);
-    const head = random.below(3) === 0 ? [0x10, 0, random.below(60)] : [type];
-    for (const byte of head) out[at++] = byte;
-    const end = Math.min(out.length, at + (head.length > 1 ? head[2] : lens[type] ?? 0));
-    while (at < end) out[at++] = random.u32();
-  }
-  return Math.min(at, out.length);
-};
-
-/** A handshake of version 0 with a few bits changed. */
-const v0Handshakes: Maker = (random, out) => {
-  const times = {
-    s2cIntervalMinNs: 1e6,
-    s2cIntervalMaxNs: 2e6,
-    c2sIntervalMinNs: 1e6,
-    s2cFinalizeDeltaNs: 0,
-    serverTimeoutNs: 1e9,
-  };
-  const message = emitClientHandshakeV0({
-    ...times,
-    protocolVersion: 0,
-    oldestVersion: 0,
-    monitorPackets: false,
-    s2cPacketLen: 1400,
-  });
-  for (let i = random.below(3); i > 0; i--) message[random.below(message.length)] ^= 1 << random.below(8);
-  out.set(message);
-  return message.length;
-};
-
 /** What a Packer writes, with a few bytes changed. */
 function mutated(): Maker {
   const memory = new HeapMemory(64 + 8192);
@@ -108,20 +65,14 @@ function mutated(): Maker {
   };
 }
 
-const VERSION_0: FrameDialect = { parse: parseV0Frame, isKnownControl: isV0Message };
-
-function fuzz(
-  seed: number,
-  make: Maker,
-  dialect?: FrameDialect,
-): { packets: number; controls: number; malformed: number } {
+function fuzz(seed: number, make: Maker): { packets: number; controls: number; malformed: number } {
   const random = new SeededRandom(seedOf(seed));
   const memory = new HeapMemory(64 + (PLACES + 2) * 2048);
   const reassembler = new Reassembler(memory, PLACES);
   const canary = memory.alloc(CANARY_LEN);
   const off = memory.alloc(1400);
   memory.u8.fill(0xa5, canary, canary + CANARY_LEN);
-  const unpacker = new Unpacker(memory.u8, reassembler, dialect);
+  const unpacker = new Unpacker(memory.u8, reassembler);
   const seen = { packets: 0, controls: 0, malformed: 0 };
   let len = 0;
   const within = (at: number, bodyLen: number) => at >= off && at + bodyLen <= off + len;
@@ -138,9 +89,6 @@ function fuzz(
       parseClientParameters(body);
       parseServerWelcome(body);
       parseClose(body);
-      parseClientHandshakeV0(body);
-      parseServerHandshakeV0(body);
-      for (let at = 0; at + 8 <= body.length; at += 8) ok(Number.isSafeInteger(readU64(body, at)));
       seen.controls++;
     },
     malformed: () => void seen.malformed++,
@@ -158,21 +106,5 @@ for (const [name, make] of [["noise", noise], ["frames", frames], ["mutated reco
   Deno.test(`Unpacker.read() survives ${name} (seed ${SEED})`, () => {
     const seen = fuzz(SEED, make);
     ok(seen.malformed > 0 && (name === "noise" || seen.packets > 0), JSON.stringify(seen));
-  });
-}
-
-for (
-  const [name, make] of [
-    ["noise", noise],
-    ["frames of version 1", frames],
-    ["frames of version 0", v0Frames],
-    ["mutated handshakes", v0Handshakes],
-    ["mutated records", mutated()],
-  ] as const
-) {
-  Deno.test(`Unpacker.read() of version 0 survives ${name} (seed ${SEED})`, () => {
-    const seen = fuzz(SEED, make, VERSION_0);
-    ok(seen.malformed > 0, JSON.stringify(seen));
-    if (name === "frames of version 0") ok(seen.packets > 0 && seen.controls > 0, JSON.stringify(seen));
   });
 }

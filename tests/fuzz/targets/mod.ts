@@ -8,12 +8,14 @@ import { INNER_TARGETS } from "./inner.ts";
 import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
 import { STREAM_TARGETS } from "./streams.ts";
+import { V0_TARGETS } from "./v0.ts";
 
 export const TARGETS: readonly FuzzTarget[] = [
   ...RECORD_TARGETS,
   ...HANDSHAKE_TARGETS,
   ...EXTENSION_TARGETS,
   ...INNER_TARGETS,
+  ...V0_TARGETS,
   ...STREAM_TARGETS,
   ...FILE_TARGETS,
   ...PROXY_TARGETS,
