@@ -68,8 +68,9 @@ export class StrangerLimits {
       this.#provedOfNetwork.take(this.hash.of(from, "network"), nowNs) && this.#proved.take(nowNs, true);
   }
 
-  /** Whether another datagram of a handshake that goes on already may follow. */
+  /** Whether another datagram from an address with a handshake may go on: anybody may have forged it. */
   more(from: number, nowNs: number): boolean {
-    return this.#moreOfHost.take(this.hash.of(from, "host"), nowNs) && this.#more.take(nowNs, true);
+    const isOfHost = this.#moreOfHost.take(this.hash.of(from, "host"), nowNs);
+    return this.#more.take(nowNs, isOfHost);
   }
 }

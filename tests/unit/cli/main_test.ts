@@ -146,26 +146,28 @@ Deno.test("keygen -o writes for its owner only, and never over a file", () =>
     assert.match((await cli("keygen", "-o", `${folder}/none/a.key`)).err, /^i405: Cannot write /);
   }));
 
-Deno.test("keygen --password makes a phrase with its salt, or the salt for one that is strong", {
-  sanitizeResources: false, // the shim stays loaded
-}, () =>
-  inFolder(async (folder) => {
-    const made = await cli("keygen", "--password");
-    assert.equal(made.code, 0);
-    const parsed = parsePassword(new TextEncoder().encode(made.out));
-    assert.equal(parsed.salt?.length, 16);
-    assert.equal(parsed.password.length, 29);
-    const write = (text: string) => Deno.writeTextFile(`${folder}/p`, text, { mode: 0o600 });
-    await write(made.out);
-    const salt = await cli("keygen", "--password", `${folder}/p`);
-    assert.match(salt.out, /^salt = "[A-Za-z0-9_-]{22}"\n$/);
-    assert.ok(!made.out.includes(salt.out));
-    await write("hunter2");
-    const weak = await cli("keygen", "--password", `${folder}/p`);
-    assert.equal(weak.code, 2);
-    assert.match(weak.err, /^i405: Cannot take it: the pass phrase can be guessed: about \d+ bits/);
-    assert.ok(!weak.err.includes("hunter2"));
-  }));
+Deno.test(
+  "keygen --password makes a phrase with its salt, or the salt for one that is strong",
+  staysLoaded,
+  () =>
+    inFolder(async (folder) => {
+      const made = await cli("keygen", "--password");
+      assert.equal(made.code, 0);
+      const parsed = parsePassword(new TextEncoder().encode(made.out));
+      assert.equal(parsed.salt?.length, 16);
+      assert.equal(parsed.password.length, 29);
+      const write = (text: string) => Deno.writeTextFile(`${folder}/p`, text, { mode: 0o600 });
+      await write(made.out);
+      const salt = await cli("keygen", "--password", `${folder}/p`);
+      assert.match(salt.out, /^salt = "[A-Za-z0-9_-]{22}"\n$/);
+      assert.ok(!made.out.includes(salt.out));
+      await write("hunter2");
+      const weak = await cli("keygen", "--password", `${folder}/p`);
+      assert.equal(weak.code, 2);
+      assert.match(weak.err, /^i405: Cannot take it: the pass phrase can be guessed: about \d+ bits/);
+      assert.ok(!weak.err.includes("hunter2"));
+    }),
+);
 
 Deno.test("overridesOf() gives each flag to its key: aliases, opposites, lists and --set", () => {
   const parse = (...args: string[]) => {

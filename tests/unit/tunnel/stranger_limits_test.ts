@@ -149,4 +149,24 @@ Deno.test("StrangerLimits.proved() bounds hosts, networks and all together, more
   }
   assert.ok(all > 80 && all <= 100, `${all} of all networks together`);
   assert.equal(count(() => limits.more(at, SECOND), 1000), 128);
+  const calm = count(() => limits.more(at, 2 * SECOND), 50);
+  assert.equal(calm, 50);
+});
+
+Deno.test("StrangerLimits.more() leaves who is flooded under its own address a chance, and others all of theirs", () => {
+  const limits = new StrangerLimits(memory, testEntropy(5));
+  let [flood, victim, other] = [0, 0, 0];
+  for (let i = 0; i < 60_000; i++) { // 20,000 a second for 3 s
+    const nowNs = i * SECOND / 20_000;
+    put("10.9.9.7");
+    if (limits.more(at, nowNs)) flood++;
+    if (i % 1000 === 999) {
+      if (limits.more(at, nowNs)) victim++;
+      put("10.8.8.8");
+      if (limits.more(at, nowNs)) other++;
+    }
+  }
+  assert.ok(flood < 3 * 2000 + 300, `the budget holds: ${flood}`);
+  assert.ok(victim > 0, "some of the victim's own pass");
+  assert.equal(other, 60);
 });
