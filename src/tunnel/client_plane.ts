@@ -266,7 +266,8 @@ export class ClientPlane extends DataPlane {
     return wait ? this.#emitter.nextRoomNs() : Infinity;
   }
 
-  protected housekeeping(): void {
+  protected override housekeeping(): void {
+    super.housekeeping();
     const peer = this.#peer;
     const { keys } = peer.train!;
     while (this.#emitter.refill()) this.counters.add("slots_refilled");

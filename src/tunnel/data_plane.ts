@@ -3,7 +3,6 @@
  * 6 now and then: slot times, key changes, silence.
  * Nothing here knows a slot's moment but to sleep until there is room again. */
 
-import type { Clock, Entropy, Memory, Pacer, PacketIo, RecordProtection } from "../ports/mod.ts";
 import { IO, KEY_MATERIAL, readAddress, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -12,18 +11,14 @@ import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import { parsePathMessage, type PathMessage } from "../wire/path_check.ts";
 import { FIRST_EPOCH, type Session } from "../session/session.ts";
-import type { DataCounters } from "./counters.ts";
 import type { Emitter, Sealing } from "./emitter.ts";
 import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
-import type { Mail, Mailbox } from "./mailbox.ts";
-import type { Order, PlainAddress, WorkerEvent } from "./messages.ts";
+import type { PlainAddress, WorkerEvent } from "./messages.ts";
 import { ROW_LEN } from "./packet_fates.ts";
 import type { Peer } from "./peer.ts";
-import type { StreamMuxes } from "./stream_muxes.ts";
+import { Plane, type PlanePorts } from "./plane.ts";
 
 // Chosen here.
-const HOUSEKEEPING_NS = 100e6;
-const EVENTS_IN_FLIGHT_MAX = 256;
 /** Reassembled packets of one batch; a record of 1,350 bytes can complete one packet and hold others whole. */
 const COPIES_MAX = 256;
 const COPY_STRIDE = 2048;
@@ -31,56 +26,30 @@ const WRITE_MAX = 2048;
 /** Records after which a key must not be used any more (RFC 9147 §4.5.3 asks for less than 2^24.5). */
 export const RECORDS_MAX = 2 ** 24;
 
-export interface DataPlanePorts {
-  readonly memory: Memory;
-  readonly protection: RecordProtection;
-  readonly pacer: Pacer;
-  readonly io: PacketIo;
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  readonly mailbox: Mailbox<Order>;
-  readonly counters: DataCounters;
-  /** Int32[1] shared with main: events that it has not handled yet. */
-  readonly eventsInFlight: Int32Array;
-  /** Left out where there are no streams. */
-  readonly streams?: StreamMuxes;
-  post(event: WorkerEvent): void;
-}
+export type DataPlanePorts = PlanePorts;
 
-export abstract class DataPlane {
-  protected readonly ports: DataPlanePorts;
-  protected readonly memory: Memory;
-  protected readonly counters: DataCounters;
+export abstract class DataPlane extends Plane {
   readonly #inbound: Inbound;
-  readonly #io: number;
   /** Datagrams of one batch that are no records of a session. */
   readonly #others: Uint32Array;
   readonly #writes: number;
   readonly #copies: number;
   #writeCount = 0;
   #copyCount = 0;
-  #housekeepingAtNs = 0;
   #from: Peer | undefined;
   readonly #source = { side: -1, first: 0, rx: 0 };
   #packetsIn = 0;
   #bytesIn = 0;
-  protected nowNs = 0;
-  protected stopped = false;
 
   constructor(ports: DataPlanePorts) {
-    this.ports = ports;
-    this.memory = ports.memory;
-    this.counters = ports.counters;
-    this.#io = ports.io.io;
-    const rxCap = this.memory.u32[(this.#io + IO.rxCap) >> 2];
+    super(ports);
+    const rxCap = this.u32At(this.io + IO.rxCap);
     this.#inbound = new Inbound(this.memory, ports.protection, ports.counters, Math.max(rxCap, 64));
     this.#others = new Uint32Array(Math.max(rxCap, 1));
     this.#writes = this.memory.alloc(WRITE_MAX * TUN_DESC.size);
     this.#copies = this.memory.alloc(COPIES_MAX * COPY_STRIDE);
-    this.nowNs = ports.clock.nowNs();
   }
 
-  protected abstract order(mail: Mail<Order>): void;
   /** The peer of RX.peer, or undefined. */
   protected abstract peerOf(index: number): Peer | undefined;
   /** A datagram that is no record of a session: of epoch 0 or 2, or of a stranger. */
@@ -108,39 +77,26 @@ export abstract class DataPlane {
   protected abstract tunPacket(off: number, len: number): void;
   /** Moves queued packets into plaintexts; returns when there will be room for more (Infinity: nothing waits). */
   protected abstract pump(): number;
-  protected abstract housekeeping(): void;
 
-  /** One turn; false once stopped. */
-  turn(): boolean {
-    this.#orders();
-    if (this.stopped) return false;
-    const wakeNs = Math.min(this.pump(), this.#pumpStreams());
-    const { f64, u32 } = this.memory;
-    const io = this.#io;
-    u32[(io + IO.tunMax) >> 2] = Math.min(this.tunBudget(), u32[(io + IO.tunCap) >> 2]);
-    const waitNs = Math.min(wakeNs, this.#housekeepingAtNs) - this.ports.clock.nowNs();
-    f64[(io + IO.timeoutNs) >> 3] = Math.max(0, waitNs);
-    this.ports.io.poll();
-    this.nowNs = f64[(io + IO.nowNs) >> 3];
-    this.#datagrams(u32[(io + IO.rxCount) >> 2]);
-    this.#tunPackets(u32[(io + IO.tunCount) >> 2]);
-    if (this.nowNs >= this.#housekeepingAtNs) {
-      this.#countIo();
-      this.#housekeepingAtNs = this.nowNs + HOUSEKEEPING_NS;
-      this.housekeeping();
-    }
-    return true;
+  protected beforeWait(): number {
+    const wakeNs = this.pump();
+    const tunCap = this.u32At(this.io + IO.tunCap);
+    this.memory.u32[(this.io + IO.tunMax) >> 2] = Math.min(this.tunBudget(), tunCap);
+    return wakeNs;
   }
 
-  #pumpStreams(): number {
-    const { streams, clock } = this.ports;
-    if (streams === undefined) return Infinity;
-    const isMore = streams.drain();
-    const wakeNs = streams.pump((index) => {
-      const peer = this.peerOf(index);
-      return peer?.open === true && peer.streaming !== undefined ? peer.train?.emitter : undefined;
-    }, clock.nowNs());
-    return isMore ? 0 : wakeNs;
+  protected afterWait(): void {
+    this.#datagrams(this.u32At(this.io + IO.rxCount));
+    this.#tunPackets(this.u32At(this.io + IO.tunCount));
+  }
+
+  protected housekeeping(): void {
+    this.#countIo();
+  }
+
+  protected takerOf(index: number): Emitter | undefined {
+    const peer = this.peerOf(index);
+    return peer?.open === true && peer.streaming !== undefined ? peer.train?.emitter : undefined;
   }
 
   /** The peer's streams go on over this session, once its schedule is settled. */
@@ -165,9 +121,9 @@ export abstract class DataPlane {
   #countIo(): void {
     const { u32 } = this.memory;
     this.counters.set("socket_dropped", this.ports.io.socketDrops());
-    this.counters.set("socket_receive_errors", u32[(this.#io + IO.rxErrors) >> 2]);
-    this.counters.set("tun_read_dropped", u32[(this.#io + IO.tunDropped) >> 2]);
-    const errors = u32[(this.#io + IO.tunErrors) >> 2];
+    this.counters.set("socket_receive_errors", u32[(this.io + IO.rxErrors) >> 2]);
+    this.counters.set("tun_read_dropped", u32[(this.io + IO.tunDropped) >> 2]);
+    const errors = u32[(this.io + IO.tunErrors) >> 2];
     if (errors > 0 && this.counters.get("tun_read_errors") === 0) {
       const text = "the TUN device cannot be read: was it removed? Start this program again to make it anew";
       this.tell({ type: "notice", level: "error", text });
@@ -175,17 +131,10 @@ export abstract class DataPlane {
     this.counters.set("tun_read_errors", errors);
   }
 
-  #orders(): void {
-    for (let mail = this.ports.mailbox.take(); mail !== undefined; mail = this.ports.mailbox.take()) {
-      this.order(mail);
-      for (const part of mail.bytes) part.fill(0);
-    }
-  }
-
   #datagrams(count: number): void {
     if (count === 0) return;
     const { i32, u32 } = this.memory;
-    const descs = u32[(this.#io + IO.rxDescs) >> 2];
+    const descs = u32[(this.io + IO.rxDescs) >> 2];
     this.counters.add("datagrams_in", count);
     this.#inbound.beginTurn();
     let others = 0;
@@ -336,11 +285,7 @@ export abstract class DataPlane {
     }
     this.counters.set("inner_fragments_dropped", dropped);
     this.counters.set("inner_unknown_type", unknown);
-    const streams = this.ports.streams?.count();
-    if (streams === undefined) return;
-    this.counters.set("streams_open", streams.streams);
-    this.counters.set("streams_packets_lost", streams.packetsLost);
-    this.counters.set("streams_datagrams_dropped", streams.datagramsDropped);
+    this.countStreams();
   }
 
   #flush(): void {
@@ -355,18 +300,17 @@ export abstract class DataPlane {
 
   #tunPackets(count: number): void {
     const { u32 } = this.memory;
-    const descs = u32[(this.#io + IO.tunDescs) >> 2] >> 2;
+    const descs = u32[(this.io + IO.tunDescs) >> 2] >> 2;
     for (let i = 0; i < count; i++) this.tunPacket(u32[descs + 2 * i], u32[descs + 2 * i + 1]);
   }
 
-  /** Tells main; drops (and counts) what a peer can cause without end when main is far behind. */
-  protected tell(event: WorkerEvent): void {
-    if (Atomics.load(this.ports.eventsInFlight, 0) >= EVENTS_IN_FLIGHT_MAX) {
+  /** Drops (and counts) what a peer can cause without end when main is far behind. */
+  protected override tell(event: WorkerEvent): void {
+    if (this.mainIsBusy) {
       if (event.type === "handshake") return this.counters.add("handshake_dropped_busy");
       if (event.type === "packets") return this.counters.add("monitor_dropped", event.rows.length / ROW_LEN);
     }
-    Atomics.add(this.ports.eventsInFlight, 0, 1);
-    this.ports.post(event);
+    super.tell(event);
   }
 
   protected tellHandshake(rx: number, first: boolean): void {

@@ -5,16 +5,16 @@
  * carries chaff: nothing here can delay, add, or leave out a slot. */
 
 import { assert } from "../base/mod.ts";
-import { slotGapMinNs } from "../config/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
 import { type FrameSource, PACKED, Packer } from "../framing/packer.ts";
-import type { Aside, EndpointAddress, Memory, Numbering, Pacer, RingConfig, Stamps } from "../ports/mod.ts";
-import { BUF, BUF_KIND, BUF_WORD, RING } from "../ports/mod.ts";
-import { SlotSchedule } from "../schedule/mod.ts";
+import type { Aside, EndpointAddress, Memory, Numbering, Pacer, Stamps } from "../ports/mod.ts";
+import { BUF, BUF_KIND, RING } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitUnifiedHeader, UnifiedHeader } from "../wire/dtls_unified_header.ts";
 import type { TrainParameters } from "./messages.ts";
 import type { PacketQueue } from "./packet_queue.ts";
+import { SlotRing } from "./slot_ring.ts";
+import type { FrameTaker } from "./stream_muxes.ts";
 
 // Set by a standard.
 /** Unified header without connection id, 16-bit number, with length (RFC 9147 §4). */
@@ -23,12 +23,6 @@ const HEADER_TEMPLATE_LEN = 64;
 // Chosen here.
 /** From now to slot 0 of a new train: it must not have passed when the pacer takes the train over, within 10 ms. */
 export const START_DELAY_NS = 40e6;
-const TIMES_AHEAD_NS = 5e9;
-const FIRST_TIMES_NS = 0.5e9;
-const BIND_AHEAD_NS = 2e6;
-const BUFFERS_NS = 4e6;
-const BUFFERS_MIN = 16;
-const TIMES_PER_REFILL_MAX = 4096;
 const RAW_WAITING_MAX = 4;
 
 export interface EmitterOptions {
@@ -77,20 +71,10 @@ export function plaintextLenOf(datagramLen: number, cidLen: number): number {
   return datagramLen - HEADER_LEN - cidLen - AEAD_TAG_LEN;
 }
 
-export class Emitter {
-  readonly ring: number;
-  readonly train: TrainParameters;
-  readonly plaintextLen: number;
-  readonly #memory: Memory;
-  readonly #pacer: Pacer;
-  readonly #schedule: SlotSchedule;
+export class Emitter extends SlotRing implements FrameTaker {
   readonly #packer: Packer;
   readonly #header = new UnifiedHeader();
   readonly #headerTemplate: number;
-  readonly #bufs: number;
-  readonly #stride: number;
-  readonly #bufMask: number;
-  readonly #depth: number;
   readonly #raw: Uint8Array[] = [];
   readonly #prefix: Uint8Array;
   readonly #counted: EmitterOptions["counted"];
@@ -98,67 +82,36 @@ export class Emitter {
   readonly #tokens: { readonly index: number; readonly token: number }[] = [];
   #cid: Uint8Array;
   #epochBits = 0;
-  /** Plaintexts made ready so far, modulo 2^32. */
-  #made = 0;
   /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
   #openUsed = 0;
-  #timesWritten = 0;
 
   constructor(memory: Memory, pacer: Pacer, options: EmitterOptions) {
-    const { train } = options;
-    this.#memory = memory;
-    this.#pacer = pacer;
-    this.train = train;
-    this.#prefix = options.prefix?.bytes ?? new Uint8Array(0);
-    this.#counted = options.counted;
-    this.#cid = options.cid;
-    this.plaintextLen = plaintextLenOf(train.datagramLen, this.cidLen);
-    const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
-    const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
-    this.#depth = Math.min(bufCount - 2, Math.max(2, slotsIn(BIND_AHEAD_NS)) * train.burst);
-    this.#schedule = new SlotSchedule({
-      seed: options.seed,
-      intervalNs: train.intervalNs,
-      jitter: { law: train.jitterLaw, sdNs: train.jitterSdNs },
-      startNs: options.startNs,
-      minGapNs: slotGapMinNs(train.burst),
-    });
-    this.#headerTemplate = memory.alloc(HEADER_TEMPLATE_LEN);
-    this.ring = this.#newRing({
-      fd: options.fd,
-      datagramLen: train.datagramLen,
-      hdrLen: HEADER_LEN + this.cidLen,
-      seqOff: 1 + this.cidLen,
+    const { train, seed, startNs, fd, to, from, traceCount, cid, prefix } = options;
+    const form = {
+      ...{ fd, to, from, traceCount, stamps: prefix?.stamps },
+      hdrLen: HEADER_LEN + cid.length,
+      seqOff: 1 + cid.length,
       seqLen: 2,
-      burst: train.burst,
-      bufCount,
-      timesCount: powerOfTwo(slotsIn(TIMES_AHEAD_NS) + 64),
-      traceCount: options.traceCount,
-      intervalNs: train.intervalNs,
-      to: options.to,
-      from: options.from,
-      stamps: options.prefix?.stamps,
-    });
-    const ring = this.ring >> 2;
-    this.#bufs = memory.u32[ring + (RING.bufs >> 2)];
-    this.#stride = memory.u32[ring + (RING.bufStride >> 2)];
-    this.#bufMask = memory.u32[ring + (RING.bufCount >> 2)] - 1;
+    };
+    super(memory, pacer, { train, seed, startNs, form });
+    this.#prefix = prefix?.bytes ?? new Uint8Array(0);
+    this.#counted = options.counted;
+    this.#cid = cid;
     assert(
-      memory.u32[ring + (RING.plaintextLen >> 2)] === this.plaintextLen,
+      this.plaintextLen === plaintextLenOf(train.datagramLen, this.cidLen),
       "ring and core agree on the length",
     );
-    memory.u8.set(this.#prefix, memory.u32[ring + (RING.chaff >> 2)]);
+    memory.u8.set(this.#prefix, memory.u32[(this.ring + RING.chaff) >> 2]);
     this.#packer = new Packer(memory.u8);
-    // The start is near: the rest of the times ahead is written by and by.
-    while (this.#timesWritten * train.intervalNs < FIRST_TIMES_NS && this.refill()) { /* go on */ }
+    this.#headerTemplate = this.#newHeader();
   }
 
-  /** Leaves nothing behind when there is no room for a ring. */
-  #newRing(config: RingConfig): number {
+  /** Leaves nothing behind when there is no room for it. */
+  #newHeader(): number {
     try {
-      return this.#pacer.newRing(config);
+      return this.memory.alloc(HEADER_TEMPLATE_LEN);
     } catch (error) {
-      this.#memory.free(this.#headerTemplate, HEADER_TEMPLATE_LEN);
+      super.close();
       throw error;
     }
   }
@@ -172,13 +125,13 @@ export class Emitter {
   setKey({ key, epoch, numbering, cid = this.#cid }: Sealing, firstSlot: number): void {
     this.#epochBits = epoch & 3;
     this.#writeHeader(cid);
-    this.#pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
+    this.pacer.ringKeys(this.ring, key, this.#headerTemplate, firstSlot, numbering);
   }
 
   /** Has the pacer send from another socket, with another connection id, from slot `firstSlot` on. */
   move({ fd, to, cid = this.#cid }: Move, firstSlot: number): void {
     this.#writeHeader(cid);
-    this.#pacer.ringMove(this.ring, fd, to, this.#headerTemplate, firstSlot);
+    this.pacer.ringMove(this.ring, fd, to, this.#headerTemplate, firstSlot);
   }
 
   #writeHeader(cid: Uint8Array): void {
@@ -189,72 +142,35 @@ export class Emitter {
     header.sequenceLen = 2;
     header.hasLength = true;
     header.bodyLen = this.train.datagramLen - HEADER_LEN - cid.length;
-    emitUnifiedHeader(header, cid, this.#memory.u8.subarray(this.#headerTemplate));
+    emitUnifiedHeader(header, cid, this.memory.u8.subarray(this.#headerTemplate));
   }
 
   setDestination(fd: number, to: EndpointAddress, from?: EndpointAddress): void {
-    this.#pacer.ringDest(this.ring, fd, to, from);
+    this.pacer.ringDest(this.ring, fd, to, from);
   }
 
   /** From now on slots go to this place as far as `credit` allows, each with this content in place of all else; the other
    * slots are as ever. Until `endAside`, or another one takes its place. */
   aside(place: Omit<Aside, "plaintext">, contentType: number, bytes: Uint8Array): void {
     assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
-    const plaintext = this.#memory.alloc(this.plaintextLen);
+    const plaintext = this.memory.alloc(this.plaintextLen);
     this.#writeContent(plaintext, contentType, bytes);
-    this.#pacer.ringAside(this.ring, { ...place, plaintext });
-    this.#memory.free(plaintext, this.plaintextLen);
+    this.pacer.ringAside(this.ring, { ...place, plaintext });
+    this.memory.free(plaintext, this.plaintextLen);
   }
 
   /** Bytes of datagrams that may go aside. */
   credit(bytes: number): void {
-    this.#pacer.ringCredit(this.ring, bytes);
+    this.pacer.ringCredit(this.ring, bytes);
   }
 
   endAside(): void {
-    this.#pacer.ringAside(this.ring, undefined);
+    this.pacer.ringAside(this.ring, undefined);
   }
 
   /** Slots that have gone aside so far. */
   get asideSlots(): number {
-    return this.#memory.f64[(this.ring + RING.aside) >> 3];
-  }
-
-  start(): void {
-    this.#pacer.ringStart(this.ring);
-  }
-
-  /** Number of the next slot to be frozen, its time, and the number that its first record gets. */
-  get slotNext(): number {
-    return this.#memory.f64[(this.ring + RING.slotNext) >> 3];
-  }
-
-  get slotNextNs(): number {
-    return this.#memory.f64[(this.ring + RING.slotNextNs) >> 3];
-  }
-
-  get numberNext(): number {
-    return this.#memory.f64[(this.ring + RING.seqNext) >> 3];
-  }
-
-  get switches(): number {
-    return Atomics.load(this.#memory.i32, (this.ring + RING.switches) >> 2) >>> 0;
-  }
-
-  /** Plaintexts ready and not yet taken. */
-  get waiting(): number {
-    const taken = Atomics.load(this.#memory.i32, (this.ring + RING.taken) >> 2) >>> 0;
-    return (this.#made - taken) >>> 0;
-  }
-
-  /** Records that may still be bound now. */
-  get room(): number {
-    return Math.max(0, this.#depth - this.waiting);
-  }
-
-  /** Whether a content of the session's own would find a plaintext. */
-  get hasFree(): boolean {
-    return this.waiting < this.#bufMask;
+    return this.memory.f64[(this.ring + RING.aside) >> 3];
   }
 
   /** Bytes of inner packets that may be taken in now (late binding: a few slots' worth, design §2). */
@@ -270,28 +186,6 @@ export class Emitter {
   /** Bytes that frames have in each record. */
   get frameRoom(): number {
     return this.plaintextLen - 1 - this.#prefix.length;
-  }
-
-  /** When half of what is bound will have left: time to bind more. */
-  nextRoomNs(): number {
-    const slots = Math.max(0, (this.waiting - this.#depth / 2) / this.train.burst);
-    return this.slotNextNs + Math.max(0, slots - 1) * this.train.intervalNs;
-  }
-
-  /** Writes slot times ahead; true while there is more to write. After a dry spell it catches up with the slots
-   * that have passed: the grid is the same, so the schedule goes on where the pacer is. */
-  refill(): boolean {
-    const { f64, u32 } = this.#memory;
-    const timesCount = u32[(this.ring + RING.timesCount) >> 2];
-    const ahead = Math.max(0, this.#timesWritten - this.slotNext);
-    const count = Math.min(timesCount - 1 - ahead, TIMES_PER_REFILL_MAX);
-    if (count < Math.min(TIMES_PER_REFILL_MAX, timesCount / 16)) return false;
-    const base = u32[(this.ring + RING.times) >> 2] >> 3;
-    const times = f64.subarray(base, base + timesCount);
-    this.#schedule.fillTimes(times, this.#timesWritten, timesCount - 1, count);
-    this.#timesWritten += count;
-    this.#pacer.ringTimes(this.ring, count);
-    return true;
   }
 
   /** Queues a finished datagram of exactly datagramLen bytes for a slot. False (dropped) when too many wait. */
@@ -320,15 +214,15 @@ export class Emitter {
    * is free. RFC 8446 §5.4: content, its type, zeros. */
   content(contentType: number, bytes: Uint8Array): boolean {
     assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
-    const off = this.#claim(this.#bufMask);
+    const off = this.claim();
     if (off === 0) return false;
     this.#writeContent(off, contentType, bytes);
-    this.#publish(BUF_KIND.plaintext);
+    this.publish();
     return true;
   }
 
   #writeContent(off: number, contentType: number, bytes: Uint8Array): void {
-    const { u8 } = this.#memory;
+    const { u8 } = this.memory;
     u8.set(bytes, off);
     u8[off + bytes.length] = contentType;
     u8.fill(0, off + bytes.length + 1, off + this.plaintextLen);
@@ -338,21 +232,21 @@ export class Emitter {
    * record's count is told with `token` later, if one is given. */
   control(frame: Uint8Array, token?: number): boolean {
     if (frame.length > this.frameRoom) return false;
-    const off = this.#claim(this.#bufMask);
+    const off = this.claim();
     if (off === 0) return false;
     this.#begin(off);
     this.#packer.control(frame);
-    if (token !== undefined) this.#tokens.push({ index: this.#made, token });
+    if (token !== undefined) this.#tokens.push({ index: this.made, token });
     this.#finishPlaintext(off);
     return true;
   }
 
   /** Tells the counts that are known by now. */
   collect(): void {
-    const taken = Atomics.load(this.#memory.i32, (this.ring + RING.taken) >> 2);
+    const taken = Atomics.load(this.memory.i32, (this.ring + RING.taken) >> 2);
     while (this.#tokens.length > 0 && ((taken - this.#tokens[0].index) | 0) > 0) {
       const { index, token } = this.#tokens.shift()!;
-      this.#counted?.(token, this.#memory.f64[(this.#buf(index) + BUF.count) >> 3]);
+      this.#counted?.(token, this.memory.f64[(this.bufferOf(index) + BUF.count) >> 3]);
     }
   }
 
@@ -384,9 +278,9 @@ export class Emitter {
   }
 
   /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */
-  close(): void {
-    this.#pacer.ringFree(this.ring);
-    this.#memory.free(this.#headerTemplate, HEADER_TEMPLATE_LEN);
+  override close(): void {
+    super.close();
+    this.memory.free(this.#headerTemplate, HEADER_TEMPLATE_LEN);
   }
 
   #packInto(queue: PacketQueue): number {
@@ -402,27 +296,24 @@ export class Emitter {
 
   #pumpRaw(): void {
     while (this.#raw.length > 0) {
-      const off = this.#claim(this.#bufMask);
+      const off = this.claim();
       if (off === 0) return;
-      this.#memory.u8.set(this.#raw.shift()!, off);
-      this.#publish(BUF_KIND.raw);
+      this.memory.u8.set(this.#raw.shift()!, off);
+      this.publish(BUF_KIND.raw);
     }
   }
 
   /** Offset of a free plaintext buffer, or 0. It must be published before anything else is claimed. Inner packets stop
    * at the depth of late binding; what the session itself has to say finds room behind them. */
-  #claim(most: number): number {
-    if (this.waiting >= most) return 0;
-    const buf = this.#buf(this.#made);
+  override claim(most?: number): number {
     if (this.#tokens.length > 0) this.collect(); // before the oldest plaintexts are overwritten
-    // The pacer frees a buffer right after it has counted it as taken; until then it is not ours.
-    if (Atomics.load(this.#memory.i32, (buf + BUF.word) >> 2) !== BUF_WORD.free) return 0;
-    this.#openUsed = 0;
-    return buf + BUF.headLen;
+    const off = super.claim(most);
+    if (off !== 0) this.#openUsed = 0;
+    return off;
   }
 
   #beginData(): number {
-    const off = this.#claim(this.#depth);
+    const off = this.claim(this.depth);
     if (off !== 0) this.#begin(off);
     return off;
   }
@@ -432,41 +323,18 @@ export class Emitter {
     this.#packer.control(this.#prefix);
   }
 
-  #publish(kind: number): void {
-    const buf = this.#buf(this.#made);
-    this.#memory.u32[(buf + BUF.kind) >> 2] = kind;
-    this.#made = (this.#made + 1) >>> 0;
-    Atomics.store(this.#memory.i32, (buf + BUF.word) >> 2, BUF_WORD.ready);
-  }
-
   /** Takes back the newest plaintext if packets fit behind what it holds and the pacer has not taken it. */
   #reopen(): number {
-    if (this.#openUsed === 0) return 0;
-    const buf = this.#buf((this.#made - 1) >>> 0);
-    const word = (buf + BUF.word) >> 2;
-    const { i32 } = this.#memory;
-    if (Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.filling) !== BUF_WORD.ready) {
-      this.#openUsed = 0;
-      return 0;
-    }
-    this.#made = (this.#made - 1) >>> 0;
-    const off = buf + BUF.headLen;
-    this.#packer.resume(off, this.plaintextLen - 1, this.#openUsed);
+    const off = this.#openUsed === 0 ? 0 : this.takeBack();
+    if (off === 0) this.#openUsed = 0;
+    else this.#packer.resume(off, this.plaintextLen - 1, this.#openUsed);
     return off;
   }
 
   #finishPlaintext(off: number): void {
     const used = this.#packer.finish();
-    this.#memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
-    this.#publish(this.#prefix.length > 0 ? BUF_KIND.counted : BUF_KIND.plaintext);
+    this.memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
+    this.publish(this.#prefix.length > 0 ? BUF_KIND.counted : BUF_KIND.plaintext);
     this.#openUsed = this.#packer.appendable(used) ? used : 0;
   }
-
-  #buf(index: number): number {
-    return this.#bufs + (index & this.#bufMask) * this.#stride;
-  }
-}
-
-function powerOfTwo(atLeast: number): number {
-  return 2 ** Math.ceil(Math.log2(atLeast));
 }

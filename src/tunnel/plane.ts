@@ -6,6 +6,7 @@ import { IO } from "../ports/mod.ts";
 import type { DataCounters } from "./counters.ts";
 import type { Mail, Mailbox } from "./mailbox.ts";
 import type { Order, WorkerEvent } from "./messages.ts";
+import type { FrameTaker, StreamMuxes } from "./stream_muxes.ts";
 
 // Chosen here.
 const HOUSEKEEPING_NS = 100e6;
@@ -23,6 +24,8 @@ export interface PlanePorts {
   readonly counters: DataCounters;
   /** Int32[1] shared with main: events that it has not handled yet. */
   readonly eventsInFlight: Int32Array;
+  /** Left out where there are no streams. */
+  readonly streams?: StreamMuxes;
   post(event: WorkerEvent): void;
 }
 
@@ -45,7 +48,9 @@ export abstract class Plane<Ports extends PlanePorts = PlanePorts> {
   }
 
   protected abstract order(mail: Mail<Order>): void;
-  /** Makes plaintexts ready; returns when to be called again at the latest, whatever comes in. */
+  /** What takes the frames of this peer's streams now, if they may flow. */
+  protected abstract takerOf(peer: number): FrameTaker | undefined;
+  /** Makes other plaintexts ready; returns when to be called again at the latest, whatever comes in. */
   protected abstract beforeWait(): number;
   /** Takes in what the poll has brought. */
   protected abstract afterWait(): void;
@@ -55,7 +60,7 @@ export abstract class Plane<Ports extends PlanePorts = PlanePorts> {
   turn(): boolean {
     this.#orders();
     if (this.stopped) return false;
-    const wakeNs = this.beforeWait();
+    const wakeNs = Math.min(this.beforeWait(), this.#pumpStreams());
     const { f64 } = this.memory;
     const waitNs = Math.min(wakeNs, this.#housekeepingAtNs) - this.ports.clock.nowNs();
     f64[(this.io + IO.timeoutNs) >> 3] = Math.max(0, waitNs);
@@ -67,6 +72,23 @@ export abstract class Plane<Ports extends PlanePorts = PlanePorts> {
       this.housekeeping();
     }
     return true;
+  }
+
+  #pumpStreams(): number {
+    const { streams, clock } = this.ports;
+    if (streams === undefined) return Infinity;
+    const isMore = streams.drain();
+    const wakeNs = streams.pump((peer) => this.takerOf(peer), clock.nowNs());
+    return isMore ? 0 : wakeNs;
+  }
+
+  /** Brings the totals of the streams into the common block. */
+  protected countStreams(): void {
+    const counts = this.ports.streams?.count();
+    if (counts === undefined) return;
+    this.counters.set("streams_open", counts.streams);
+    this.counters.set("streams_packets_lost", counts.packetsLost);
+    this.counters.set("streams_datagrams_dropped", counts.datagramsDropped);
   }
 
   #orders(): void {

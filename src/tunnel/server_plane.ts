@@ -459,7 +459,8 @@ export class ServerPlane extends DataPlane {
     return wakeNs;
   }
 
-  protected housekeeping(): void {
+  protected override housekeeping(): void {
+    super.housekeeping();
     for (const peer of this.#peers) if (peer !== undefined) this.#keep(peer);
     for (const [key, until] of this.#handshaking) if (until <= this.nowNs) this.#handshaking.delete(key);
     this.countFraming(this.#peers);

@@ -32,21 +32,21 @@ export class SlotRing {
   readonly train: TrainParameters;
   /** Bytes of a record's inner plaintext, content type byte included. */
   readonly plaintextLen: number;
-  /** Plaintexts of inner data that may wait: late binding (design §2). */
+  /** Plaintexts of inner data that may wait: late binding. */
   readonly depth: number;
-  readonly #memory: Memory;
-  readonly #pacer: Pacer;
+  protected readonly memory: Memory;
+  protected readonly pacer: Pacer;
   readonly #schedule: SlotSchedule;
   readonly #bufs: number;
   readonly #stride: number;
   readonly #bufMask: number;
   /** Plaintexts made ready so far, modulo 2^32. */
-  #made = 0;
+  protected made = 0;
   #timesWritten = 0;
 
   constructor(memory: Memory, pacer: Pacer, { train, seed, startNs, form }: SlotRingOptions) {
-    this.#memory = memory;
-    this.#pacer = pacer;
+    this.memory = memory;
+    this.pacer = pacer;
     this.train = train;
     const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
     const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
@@ -75,35 +75,35 @@ export class SlotRing {
   }
 
   start(): void {
-    this.#pacer.ringStart(this.ring);
+    this.pacer.ringStart(this.ring);
   }
 
   /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */
   close(): void {
-    this.#pacer.ringFree(this.ring);
+    this.pacer.ringFree(this.ring);
   }
 
   /** Number of the next slot to be frozen, its time, and the number that its first record gets. */
   get slotNext(): number {
-    return this.#memory.f64[(this.ring + RING.slotNext) >> 3];
+    return this.memory.f64[(this.ring + RING.slotNext) >> 3];
   }
 
   get slotNextNs(): number {
-    return this.#memory.f64[(this.ring + RING.slotNextNs) >> 3];
+    return this.memory.f64[(this.ring + RING.slotNextNs) >> 3];
   }
 
   get numberNext(): number {
-    return this.#memory.f64[(this.ring + RING.seqNext) >> 3];
+    return this.memory.f64[(this.ring + RING.seqNext) >> 3];
   }
 
   get switches(): number {
-    return Atomics.load(this.#memory.i32, (this.ring + RING.switches) >> 2) >>> 0;
+    return Atomics.load(this.memory.i32, (this.ring + RING.switches) >> 2) >>> 0;
   }
 
   /** Plaintexts ready and not yet taken. */
   get waiting(): number {
-    const taken = Atomics.load(this.#memory.i32, (this.ring + RING.taken) >> 2) >>> 0;
-    return (this.#made - taken) >>> 0;
+    const taken = Atomics.load(this.memory.i32, (this.ring + RING.taken) >> 2) >>> 0;
+    return (this.made - taken) >>> 0;
   }
 
   /** Plaintexts of inner data that may still be bound now. */
@@ -130,10 +130,10 @@ export class SlotRing {
     const count = Math.min(timesCount - 1 - ahead, TIMES_PER_REFILL_MAX);
     if (count < Math.min(TIMES_PER_REFILL_MAX, timesCount / 16)) return false;
     const base = this.#u32(RING.times) >> 3;
-    const times = this.#memory.f64.subarray(base, base + timesCount);
+    const times = this.memory.f64.subarray(base, base + timesCount);
     this.#schedule.fillTimes(times, this.#timesWritten, timesCount - 1, count);
     this.#timesWritten += count;
-    this.#pacer.ringTimes(this.ring, count);
+    this.pacer.ringTimes(this.ring, count);
     return true;
   }
 
@@ -141,34 +141,35 @@ export class SlotRing {
    * else is claimed. */
   claim(most = this.#bufMask): number {
     if (this.waiting >= most) return 0;
-    const buf = this.#buf(this.#made);
+    const buf = this.bufferOf(this.made);
     // The pacer frees a buffer right after it has counted it as taken; until then it is not ours.
-    return Atomics.load(this.#memory.i32, (buf + BUF.word) >> 2) === BUF_WORD.free ? buf + BUF.headLen : 0;
+    return Atomics.load(this.memory.i32, (buf + BUF.word) >> 2) === BUF_WORD.free ? buf + BUF.headLen : 0;
   }
 
   publish(kind: number = BUF_KIND.plaintext): void {
-    const buf = this.#buf(this.#made);
-    this.#memory.u32[(buf + BUF.kind) >> 2] = kind;
-    this.#made = (this.#made + 1) >>> 0;
-    Atomics.store(this.#memory.i32, (buf + BUF.word) >> 2, BUF_WORD.ready);
+    const buf = this.bufferOf(this.made);
+    this.memory.u32[(buf + BUF.kind) >> 2] = kind;
+    this.made = (this.made + 1) >>> 0;
+    Atomics.store(this.memory.i32, (buf + BUF.word) >> 2, BUF_WORD.ready);
   }
 
   /** Takes back the newest plaintext, to be published again: its offset, or 0 when the pacer has it. */
   takeBack(): number {
-    const buf = this.#buf((this.#made - 1) >>> 0);
+    const buf = this.bufferOf((this.made - 1) >>> 0);
     const word = (buf + BUF.word) >> 2;
-    const { i32 } = this.#memory;
+    const { i32 } = this.memory;
     if (Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.filling) !== BUF_WORD.ready) return 0;
-    this.#made = (this.#made - 1) >>> 0;
+    this.made = (this.made - 1) >>> 0;
     return buf + BUF.headLen;
   }
 
-  #buf(index: number): number {
+  /** Where the plaintext of this index, counted like `made`, has its buffer. */
+  protected bufferOf(index: number): number {
     return this.#bufs + (index & this.#bufMask) * this.#stride;
   }
 
   #u32(field: number): number {
-    return this.#memory.u32[(this.ring + field) >> 2];
+    return this.memory.u32[(this.ring + field) >> 2];
   }
 }
 

@@ -56,7 +56,7 @@ export class TcpClientPlane extends TcpPlane {
   protected otherOrder(order: Order): void {
     if (order.type !== "stop" || this.#closingAtNs !== Infinity) return;
     this.sayGoodbye(this.#peer);
-    const intervalNs = this.#peer.connection === undefined ? 0 : this.#peer.emitter!.slots.train.intervalNs;
+    const intervalNs = this.#peer.connection === undefined ? 0 : this.#peer.emitter!.train.intervalNs;
     this.#peer.open = false;
     this.#closingAtNs = this.nowNs + Math.min(CLOSE_WAIT_MAX_NS, CLOSE_WAIT_SLOTS * intervalNs);
   }
@@ -122,7 +122,7 @@ export class TcpClientPlane extends TcpPlane {
   #sendParameters(): void {
     const { nonce } = this.#config;
     const { emitter } = this.#peer;
-    const up = emitter!.slots.train;
+    const up = emitter!.train;
     const down = this.#down!;
     emitter!.control(emitClientParameters({
       protocolVersion: 1,
@@ -161,7 +161,7 @@ export class TcpClientPlane extends TcpPlane {
       this.#connect();
     }
     if (connection === undefined || emitter === undefined) return;
-    if (!this.#welcomed && emitter.slots.waiting === 0) this.#sendParameters();
+    if (!this.#welcomed && emitter.waiting === 0) this.#sendParameters();
     this.#watch(connection);
   }
 
@@ -173,7 +173,7 @@ export class TcpClientPlane extends TcpPlane {
     if (this.nowNs - this.#checkedNs < PATH_CHECK_NS) return;
     this.#checkedNs = this.nowNs;
     const state = this.ports.tcp.state(connection.fd);
-    const recordLen = this.#peer.emitter!.slots.train.datagramLen;
+    const recordLen = this.#peer.emitter!.train.datagramLen;
     if (state === undefined || recordLen <= recordLenMax(state, connection.from.ip.length)) return;
     this.end(connection, "the path's segments have become shorter than the records");
   }

@@ -31,10 +31,8 @@ export interface TcpEmitterOptions {
 
 /** A train of TLS records, whatever connection they go over: it outlives connections, and while there is none its slots
  * are skipped. */
-export class TcpEmitter implements FrameTaker {
-  readonly slots: SlotRing;
-  readonly #memory: Memory;
-  readonly #pacer: StreamPacer;
+export class TcpEmitter extends SlotRing implements FrameTaker {
+  declare protected readonly pacer: StreamPacer;
   readonly #protection: RecordProtection;
   readonly #header: number;
   #key = 0;
@@ -51,23 +49,17 @@ export class TcpEmitter implements FrameTaker {
     { train, seed, startNs, traceCount }: TcpEmitterOptions,
   ) {
     assert(train.burst === 1, "one record a slot over TCP");
-    this.#memory = memory;
-    this.#pacer = pacer;
+    const form = {
+      fd: -1,
+      hdrLen: TLS_RECORD_HEADER_LEN,
+      seqOff: 0,
+      seqLen: 0,
+      traceCount,
+      to: NOWHERE,
+      stream: true,
+    };
+    super(memory, pacer, { train, seed, startNs, form });
     this.#protection = protection;
-    this.slots = new SlotRing(memory, pacer, {
-      train,
-      seed,
-      startNs,
-      form: {
-        fd: -1,
-        hdrLen: TLS_RECORD_HEADER_LEN,
-        seqOff: 0,
-        seqLen: 0,
-        traceCount,
-        to: NOWHERE,
-        stream: true,
-      },
-    });
     this.#header = memory.alloc(TLS_RECORD_HEADER_LEN);
     const bodyLen = train.datagramLen - TLS_RECORD_HEADER_LEN;
     emitTlsRecordHeader(memory.u8, this.#header, CONTENT_TYPE.applicationData, bodyLen);
@@ -77,9 +69,9 @@ export class TcpEmitter implements FrameTaker {
   /** RFC 8446 §4.6.3: update_not_requested, since each side updates by its own count. */
   #writeUpdate(): void {
     const message = emitTlsHandshakeMessage(HANDSHAKE_TYPE.keyUpdate, emitKeyUpdate(false));
-    const off = this.#memory.u32[(this.slots.ring + RING.update) >> 2];
-    this.#memory.u8.set(message, off);
-    this.#memory.u8[off + message.length] = CONTENT_TYPE.handshake;
+    const off = this.memory.u32[(this.ring + RING.update) >> 2];
+    this.memory.u8.set(message, off);
+    this.memory.u8[off + message.length] = CONTENT_TYPE.handshake;
   }
 
   // --- the connection and its keys
@@ -97,7 +89,7 @@ export class TcpEmitter implements FrameTaker {
 
   #link(fd: number, key: number): void {
     this.maintain();
-    const isReplaced = this.#pacer.ringLink(this.slots.ring, fd, key, fd < 0 ? 0 : this.#header);
+    const isReplaced = this.pacer.ringLink(this.ring, fd, key, fd < 0 ? 0 : this.#header);
     if (isReplaced) this.#free(this.#next!);
     else this.maintain();
     this.#next = key;
@@ -106,7 +98,7 @@ export class TcpEmitter implements FrameTaker {
   /** The record of this number is the KeyUpdate; then `key`. */
   update(key: number, number: number): void {
     assert(this.#next === undefined, "one change of keys at a time");
-    this.#pacer.ringUpdate(this.slots.ring, key, number);
+    this.pacer.ringUpdate(this.ring, key, number);
     this.#next = key;
   }
 
@@ -118,8 +110,8 @@ export class TcpEmitter implements FrameTaker {
 
   /** Frees the key that the pacer no longer uses. */
   maintain(): void {
-    if (this.#next === undefined || this.slots.switches === this.#switchesSeen) return;
-    this.#switchesSeen = this.slots.switches;
+    if (this.#next === undefined || this.switches === this.#switchesSeen) return;
+    this.#switchesSeen = this.switches;
     this.#free(this.#key);
     this.#key = this.#next;
     this.#next = undefined;
@@ -129,26 +121,26 @@ export class TcpEmitter implements FrameTaker {
     if (key !== 0) this.#protection.freeKey(key);
   }
 
-  close(): void {
-    this.slots.close();
+  override close(): void {
+    super.close();
     this.#free(this.#key);
     this.#free(this.#next ?? 0);
-    this.#memory.free(this.#header, TLS_RECORD_HEADER_LEN);
+    this.memory.free(this.#header, TLS_RECORD_HEADER_LEN);
   }
 
   // --- plaintexts
 
   /** Bytes of frames that a plaintext holds. */
   get contentLen(): number {
-    return this.slots.plaintextLen - 1;
+    return this.plaintextLen - 1;
   }
 
   /** Puts a content of its own type into the next plaintext. False when none is free. */
   content(contentType: number, bytes: Uint8Array): boolean {
     assert(bytes.length <= this.contentLen, "a control content fits one record");
-    const off = this.slots.claim();
+    const off = this.claim();
     if (off === 0) return false;
-    this.#memory.u8.set(bytes, off);
+    this.memory.u8.set(bytes, off);
     this.#publish(off, bytes.length, contentType, bytes.length);
     this.#openUsed = 0;
     return true;
@@ -157,9 +149,9 @@ export class TcpEmitter implements FrameTaker {
   /** Puts an inner control frame into the next plaintext. False when none is free or it does not fit. */
   control(frame: Uint8Array): boolean {
     if (frame.length > this.contentLen) return false;
-    const off = this.slots.claim();
+    const off = this.claim();
     if (off === 0) return false;
-    this.#memory.u8.set(frame, off);
+    this.memory.u8.set(frame, off);
     this.#publish(off, frame.length, CONTENT_TYPE.applicationData, this.contentLen);
     this.#openUsed = frame.length;
     return true;
@@ -168,7 +160,7 @@ export class TcpEmitter implements FrameTaker {
   /** Moves frames of `source` into plaintexts, as far as late binding allows. */
   pumpFrames(source: FrameSource, nowNs: number): void {
     while (source.wants(nowNs)) {
-      const off = this.#reopen() || this.slots.claim(this.slots.depth);
+      const off = this.#reopen() || this.claim(this.depth);
       if (off === 0) return;
       const from = this.#openUsed;
       const end = this.#fill(source, off, from, nowNs);
@@ -176,10 +168,6 @@ export class TcpEmitter implements FrameTaker {
       this.#publish(off, end, CONTENT_TYPE.applicationData, this.contentLen);
       this.#openUsed = end > from && this.contentLen - end >= APPEND_MIN_LEN ? end : 0;
     }
-  }
-
-  nextRoomNs(): number {
-    return this.slots.nextRoomNs();
   }
 
   /** Frames behind the `from` bytes that are there; returns how many bytes are used then. */
@@ -195,17 +183,17 @@ export class TcpEmitter implements FrameTaker {
   /** The newest plaintext, if something fits behind what it holds and the pacer has not taken it. */
   #reopen(): number {
     if (this.#openUsed === 0) return 0;
-    const off = this.slots.takeBack();
+    const off = this.takeBack();
     if (off === 0) this.#openUsed = 0;
     return off;
   }
 
   /** Content of `len` bytes, its type at `typeAt`, zeros between and behind: RFC 8446 §5.4. */
   #publish(off: number, len: number, contentType: number, typeAt: number): void {
-    const { u8 } = this.#memory;
-    u8.fill(0, off + len, off + this.slots.plaintextLen);
+    const { u8 } = this.memory;
+    u8.fill(0, off + len, off + this.plaintextLen);
     u8[off + typeAt] = contentType;
-    this.slots.publish();
+    this.publish();
   }
 }
 

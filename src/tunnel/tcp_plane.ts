@@ -150,13 +150,13 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   /** The connection's records from now on: the train that there is goes on over it if it is the same one, else another
    * one begins. Throws what a ring without memory throws. */
   protected run(connection: TcpConnection, peer: TcpPeer, train: TrainParameters, phaseNs = 0): void {
-    if (peer.emitter !== undefined && !sameTrain(peer.emitter.slots.train, train)) this.endTrain(peer);
+    if (peer.emitter !== undefined && !sameTrain(peer.emitter.train, train)) this.endTrain(peer);
     const isNew = peer.emitter === undefined;
     peer.emitter ??= this.#newEmitter(train, phaseNs);
     peer.emitter.connect(connection.fd, connection.session!.firstSendKey());
     if (!isNew) return;
-    peer.emitter.slots.start();
-    const { ring } = peer.emitter.slots;
+    peer.emitter.start();
+    const { ring } = peer.emitter;
     this.tell({ type: "ring", client: peer.index, ring, intervalNs: train.intervalNs });
   }
 
@@ -179,21 +179,19 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
 
   /** Streams may flow over the connection of now. */
   protected openStreams(peer: TcpPeer, peerIntervalNs: number): void {
-    this.ports.streams.make(peer.index, peer.emitter!.slots.train.intervalNs, peerIntervalNs);
+    this.ports.streams.make(peer.index, peer.emitter!.train.intervalNs, peerIntervalNs);
     this.ports.streams.begin(peer.index);
     peer.open = true;
   }
 
-  protected beforeWait(): number {
-    const { streams, clock } = this.ports;
-    const isMore = streams.drain();
-    const wakeNs = streams.pump((index) => this.#takerOf(index), clock.nowNs());
-    return isMore ? 0 : wakeNs;
-  }
-
-  #takerOf(index: number): TcpEmitter | undefined {
+  protected takerOf(index: number): TcpEmitter | undefined {
     const peer = this.peerOf(index);
     return peer?.open === true ? peer.emitter : undefined;
+  }
+
+  /** All else that leaves is put into plaintexts when it comes up. */
+  protected beforeWait(): number {
+    return Infinity;
   }
 
   // --- what comes in
@@ -284,7 +282,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
   protected keep(peer: TcpPeer): void {
     const { emitter, connection } = peer;
     if (emitter === undefined) return;
-    while (emitter.slots.refill()) this.counters.add("slots_refilled");
+    while (emitter.refill()) this.counters.add("slots_refilled");
     if (connection?.session !== undefined) this.#keepKeysFresh(emitter, connection.session);
     else emitter.maintain();
   }
@@ -293,7 +291,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
    * number itself. */
   #keepKeysFresh(emitter: TcpEmitter, session: TlsSession): void {
     if (emitter.changing) return;
-    const { numberNext, train } = emitter.slots;
+    const { numberNext, train } = emitter;
     const number = session.updateRequested ? numberNext : this.#common.rekeyRecords - 1;
     const aheadCount = Math.min(UPDATE_AHEAD_NS / train.intervalNs, this.#common.rekeyRecords / 2);
     if (numberNext + aheadCount >= number) emitter.update(session.nextSendKey(), number);
@@ -307,14 +305,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
       this.counters.add("tcp_handshakes_late");
       this.end(connection, "the handshake took too long");
     }
-    this.#count();
-  }
-
-  #count(): void {
-    const { streams, packetsLost, datagramsDropped } = this.ports.streams.count();
-    this.counters.set("streams_open", streams);
-    this.counters.set("streams_packets_lost", packetsLost);
-    this.counters.set("streams_datagrams_dropped", datagramsDropped);
+    this.countStreams();
     this.counters.set("tcp_connections", this.connections.size);
   }
 

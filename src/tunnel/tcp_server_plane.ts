@@ -237,7 +237,7 @@ export class TcpServerPlane extends TcpPlane {
       if (connection === undefined || emitter === undefined) continue;
       const state = this.ports.tcp.state(connection.fd);
       const most = state === undefined ? Infinity : recordLenMax(state, connection.from.ip.length);
-      if (emitter.slots.train.datagramLen > most) {
+      if (emitter.train.datagramLen > most) {
         this.end(connection, "the path's segments have become shorter than the records");
       }
     }

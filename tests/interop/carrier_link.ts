@@ -61,7 +61,7 @@ export class CarrierLink {
     const options = { train: TRAIN, seed, startNs, traceCount: 0 };
     this.emitter = new TcpEmitter(memory, shim.pacer, shim.protection, options);
     this.emitter.connect(this.#fd, this.session.firstSendKey());
-    this.emitter.slots.start();
+    this.emitter.start();
     streams.mode(this.#fd, "flow");
     return true;
   }
@@ -90,10 +90,10 @@ export class CarrierLink {
       if (STREAM_EVENT[told.event] === STREAM_EVENT.record) this.#record(told.bytes);
       else this.#isEnded = true;
     }
-    while (this.emitter?.slots.refill()) { /* go on */ }
+    while (this.emitter?.refill()) { /* go on */ }
     this.emitter?.maintain();
     if (this.session?.updateRequested === true && !this.emitter!.changing) {
-      this.emitter!.update(this.session.nextSendKey(), this.emitter!.slots.numberNext);
+      this.emitter!.update(this.session.nextSendKey(), this.emitter!.numberNext);
     }
   }
 
