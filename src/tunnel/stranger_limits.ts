@@ -11,8 +11,9 @@ import { type Rate, RateTable } from "./rate_table.ts";
 const FIRST: Rate = { perSecond: 3000, burst: 128 };
 const FIRST_OF_HOST: Rate = { perSecond: 20, burst: 40 };
 const FIRST_OF_NETWORK: Rate = { perSecond: 60, burst: 120 };
-/** Cookies that are checked: each costs one short MAC, about 5 us. */
-const COOKIES: Rate = { perSecond: 30_000, burst: 512 };
+/** Cookies that are checked: each costs one short MAC, about 5 us. The burst is what a flood has in the socket after a
+ * stall of the Worker, among which an honest client's is. */
+const COOKIES: Rate = { perSecond: 40_000, burst: 4096 };
 /** Hellos with a good cookie, whose address is proved: each is copied to the main isolate, may cost a handshake, and takes
  * a place that somebody else must leave when there are too many. */
 const PROVED: Rate = { perSecond: 100, burst: 100 };
