@@ -102,7 +102,7 @@ interop("keys change in the record that says so, ours and theirs, asked for or n
   const { link, peer, isDone } = await connect([0x1d], ["-psk", hex(KEY)]);
   assert.ok(isDone, peer.output);
   await talk(link, peer, "before");
-  link.emitter!.update(link.session!.nextSendKey(), link.emitter!.slots.numberNext + 5);
+  link.emitter!.update(link.session!.nextSendKey(), link.emitter!.numberNext + 5);
   await link.until(() => !link.emitter!.changing);
   await talk(link, peer, "ours");
   await peer.say("k"); // a KeyUpdate that asks for none
