@@ -31,7 +31,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     : cryptoOf(reading, "tunnel", values["tunnel.suites"], values["tunnel.groups"]);
   const tun = tunOf(reading, values);
   const socks = socksOf(reading, values, context);
-  const forwards = forwardsOf(source, problems);
+  const forwards = forwardsOf(source, problems, context);
   checkMode(reading, forwards.length > 0);
   const common = commonOf(values, reading, context);
   problems.throwIfAny();

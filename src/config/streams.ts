@@ -63,7 +63,11 @@ function usersOf(
 }
 
 /** All [[forward]] tables of a client. */
-export function forwardsOf(source: TomlSource, problems: Problems): readonly ForwardConfig[] {
+export function forwardsOf(
+  source: TomlSource,
+  problems: Problems,
+  { warnings }: FileContext,
+): readonly ForwardConfig[] {
   const given = source.values.forward ?? [];
   const whole = new Reading({}, source, problems);
   if (!Array.isArray(given) || !given.every(isTable)) {
@@ -74,8 +78,13 @@ export function forwardsOf(source: TomlSource, problems: Problems): readonly For
     whole.problem("forward", `there are at most ${FORWARDS_MAX} forwards; start a second client`);
     return [];
   }
-  const forwards = given.map((table, index) => forwardOf(source, problems, table, index));
-  return Object.freeze(forwards.filter((forward) => forward !== undefined));
+  const forwards = given.map((table, index) => forwardOf(source, problems, table, index))
+    .filter((forward) => forward !== undefined);
+  for (const { direction, listen } of forwards) {
+    if (direction !== "local" || listen.kind !== "tcp" || isLoopback(listen.ip)) continue;
+    warnings.push(`forward at ${listen.text}: others can reach it, too`);
+  }
+  return Object.freeze(forwards);
 }
 
 function forwardOf(

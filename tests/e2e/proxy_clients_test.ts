@@ -4,6 +4,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { systemResolver } from "../../src/cli/sockets.ts";
 import { must, Program, run } from "./process.ts";
 import { bytesOf, Origin, PAGE, pageSum, sumOf } from "./proxy_origin.ts";
+import { sshPlace } from "./proxy_ssh.ts";
 import { ProxyLab, type ProxyLabOptions, rule } from "./proxy_lab.ts";
 
 /** A name that only the far end can look up. */
@@ -254,14 +255,12 @@ Deno.test("a UDP client gets its datagrams back through UDP ASSOCIATE, large one
 Deno.test("ssh through nc -X 5 and git clone over it", () =>
   inLab(async (place) => {
     const { lab, folder } = place;
-    await using server = await sshServer(folder);
-    const proxy = `nc -X 5 -x ${lab.proxy} %h %p`;
-    const ssh = [
-      ...["ssh", "-F", "none", "-o", `ProxyCommand=${proxy}`, "-o", "StrictHostKeyChecking=no"],
-      ...["-o", `UserKnownHostsFile=${folder}/known`, "-o", "LogLevel=ERROR", "-i", `${folder}/user`],
-      ...["-o", "BatchMode=yes", "-p", String(server.port)],
-    ];
-    const user = (await must(["id", "-un"])).trim();
+    using free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = free.addr as Deno.NetAddr;
+    free.close();
+    await using server = await sshPlace(folder, (command) => new Program(command), "127.0.0.1", port);
+    const { user } = server;
+    const ssh = [...server.ssh, "-o", `ProxyCommand=nc -X 5 -x ${lab.proxy} %h %p`];
     equal(await must([...ssh, `${user}@${SITE}`, "printf", "there"]), "there");
 
     const repository = `${folder}/repository`;
@@ -279,36 +278,6 @@ Deno.test("ssh through nc -X 5 and git clone over it", () =>
     ok(equalBytes(await Deno.readFile(`${folder}/clone/data`), bytesOf(4, 2_000_000)));
     await closesAll(place);
   }));
-
-/** An sshd of this user's, at a loopback address, that takes the key `user` in `folder`. */
-async function sshServer(folder: string) {
-  for (const name of ["host", "user"]) {
-    await must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", `${folder}/${name}`]);
-  }
-  await Deno.copyFile(`${folder}/user.pub`, `${folder}/authorized`);
-  using free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = free.addr as Deno.NetAddr;
-  free.close();
-  const settings = [
-    `ListenAddress 127.0.0.1:${port}`,
-    `HostKey ${folder}/host`,
-    `AuthorizedKeysFile ${folder}/authorized`,
-    `PidFile none`,
-    "StrictModes no",
-    "UsePAM no",
-  ];
-  await Deno.writeTextFile(`${folder}/sshd`, settings.join("\n") + "\n");
-  const isMade = await Deno.mkdir("/run/sshd").then(() => true, () => false); // where sshd wants to be, as root
-  const sshd = new Program(["/usr/sbin/sshd", "-D", "-e", "-f", `${folder}/sshd`]);
-  await sshd.waitFor(/Server listening/);
-  return {
-    port,
-    async [Symbol.asyncDispose]() {
-      await sshd.stop("SIGTERM");
-      if (isMade) await Deno.remove("/run/sshd");
-    },
-  };
-}
 
 for (const scheme of ["socks5", "http"]) {
   Deno.test(`Chromium loads a page with ${PAGE.count} parallel resources by ${scheme}://`, () =>

@@ -1,4 +1,4 @@
-/** An HTTP origin at a loopback address whose bytes a test can foretell. */
+/** An HTTP origin whose bytes a test can foretell. */
 
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
 
@@ -48,9 +48,9 @@ export class Origin {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   #tell!: (sum: string) => void;
 
-  constructor() {
+  constructor(hostname = "127.0.0.1", port = 0) {
     this.done = new Promise((resolve) => this.#tell = resolve);
-    const options = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
+    const options = { hostname, port, onListen: () => {} };
     this.#server = Deno.serve(options, (request) => this.#answer(request));
     this.port = this.#server.addr.port;
   }
@@ -78,4 +78,11 @@ export class Origin {
   async close(): Promise<void> {
     await this.#server.shutdown();
   }
+}
+
+// proxy_origin.ts ADDRESS PORT: prints "serving", and "done SUM" when the page has loaded.
+if (import.meta.main) {
+  const origin = new Origin(Deno.args[0], Number(Deno.args[1]));
+  console.log("serving");
+  console.log(`done ${await origin.done}`);
 }

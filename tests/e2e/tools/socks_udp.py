@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import time
 
 proxy_host, proxy_port, host, port, count, length = sys.argv[1], *map(str, sys.argv[2:])
 port, count, length = int(port), int(count), int(length)
@@ -32,12 +33,14 @@ for _ in range(count):
 print(f"whole {whole}")
 
 control.close()
+time.sleep(0.5)
 udp.settimeout(2)
 udp.connect(relay)
 try:
-    for _ in range(50):
-        udp.send(head + b"after")
-        udp.recv(65535)
+    udp.send(head + b"after")
+    udp.recv(65535)
     print("still there")
-except (ConnectionRefusedError, socket.timeout):
+except ConnectionRefusedError:
     print("ended")
+except socket.timeout:
+    print("silent")

@@ -95,6 +95,9 @@ Deno.test(
         `connections_max = 7\n[[forward]]\nlisten = "127.0.0.1:8080"\nto = "[2001:db8::1]:80"\n` +
         `[[forward]]\nlisten = "0.0.0.0:8080"\nto = "unix:/x"\ndirection = "remote"\n`,
     );
+    assert.deepEqual(full.warnings, []);
+    const open = load(folder, TCP + `[[forward]]\nlisten = "0.0.0.0:8080"\nto = "a.example:80"\n`);
+    assert.deepEqual(open.warnings, ["forward at 0.0.0.0:8080: others can reach it, too"]);
     assert.deepEqual(full.socks.listen.map(({ text }) => text), [
       "[::]:1080",
       "unix:/run/i405.sock",
