@@ -2,7 +2,8 @@
 
 import type { SeenFrame } from "../demo/seen_file.ts";
 import { ExactCounts } from "./exact.ts";
-import type { Block, End, Round } from "./lab.ts";
+import type { Block } from "./blocks_run.ts";
+import type { End, Round } from "./lab.ts";
 import { type Pairing, pairPackets, pathDelayNs } from "./pairing.ts";
 import { type AuditSession, auditSession } from "./session.ts";
 
@@ -14,6 +15,8 @@ export interface DirectionPlan {
   readonly interfaceIndex: number;
   readonly serverPort: number;
   readonly intervalNs: number;
+  /** Whether the observer is the sender's own machine: then its packets are outgoing ones. */
+  readonly isSender?: boolean;
 }
 
 export class DirectionEvidence {
@@ -41,7 +44,7 @@ export class DirectionEvidence {
 
   #frames({ seen }: Round): SeenFrame[] {
     return seen.frames.filter(({ interfaceIndex, outgoing }) =>
-      interfaceIndex === this.#plan.interfaceIndex && !outgoing
+      interfaceIndex === this.#plan.interfaceIndex && outgoing === (this.#plan.isSender ?? false)
     );
   }
 

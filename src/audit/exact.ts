@@ -62,10 +62,22 @@ export class ExactCounts {
     );
   }
 
-  gates(packetLen: number): Gate[] {
+  /** `packetLen` undefined: whichever there is. `isOwnLink`: nothing but the tunnel belongs on the link. */
+  gates(packetLen: number | undefined, isOwnLink: boolean): Gate[] {
     const lengths = [...this.lengths.keys()];
+    const alone = exact(
+      "nothing else on the link",
+      this.otherFrames === 0,
+      this.packets,
+      `${this.otherFrames} frames`,
+    );
     return [
-      exact("one length", lengths.length === 1 && lengths[0] === packetLen, this.packets, lengths.join(", ")),
+      exact(
+        "one length",
+        lengths.length === 1 && lengths[0] === (packetLen ?? lengths[0]),
+        this.packets,
+        lengths.join(", "),
+      ),
       exact("one set of header fields", this.headers.size === 1, this.packets, [...this.headers].join(" | ")),
       exact(
         "data records of one form",
@@ -93,7 +105,7 @@ export class ExactCounts {
         this.slots,
         `${this.slots} slots, ${this.skipped} skipped, ${this.missing} not seen, ${this.unscheduled} unscheduled`,
       ),
-      exact("nothing else on the link", this.otherFrames === 0, this.packets, `${this.otherFrames} frames`),
+      ...(isOwnLink ? [alone] : []),
     ];
   }
 }

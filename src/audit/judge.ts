@@ -34,7 +34,10 @@ export interface DirectionJudgement {
 }
 
 export interface JudgeOptions {
-  readonly packetLen: number;
+  /** undefined: whichever was seen. */
+  readonly packetLen: number | undefined;
+  /** Nothing but the tunnel belongs on the link. */
+  readonly isOwnLink: boolean;
   readonly jitter: Jitter;
   readonly random: () => number;
 }
@@ -54,7 +57,7 @@ export function judgeDirection(
   const all = { name: "any load", sessions: busy };
   return {
     idleSessions: idle.length,
-    exact: exact.gates(options.packetLen),
+    exact: exact.gates(options.packetLen, options.isOwnLink),
     null: nullTest(idle, options.random).gates,
     loads: [all, ...loads].filter(({ sessions }) => sessions.length > 0 && idle.length > 0)
       .map(({ name, sessions }) => judgeLoad(name, idle, sessions, options)),

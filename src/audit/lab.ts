@@ -4,15 +4,17 @@ import { type Child, DemoError, sleep, whileRunning } from "../demo/child.ts";
 import { type EndPlan, INNER, SERVER_PORT, startEnds, tunMtu, type TunnelPlan } from "../demo/ends.ts";
 import { parseSeenFile, type SeenFile } from "../demo/seen_file.ts";
 import { SEEN_AT, type Site } from "../demo/site.ts";
-import { parseTraceFile, type TraceFile } from "../demo/trace_file.ts";
+import type { TraceFile } from "../demo/trace_file.ts";
+import { type Block, type BlockTimes, runBlocks } from "./blocks_run.ts";
 import type { LoadClass } from "./session.ts";
+import { TraceReader } from "./trace_reader.ts";
 
 export { SERVER_PORT };
 export type End = "client" | "server";
 // Chosen here.
 const SINK_PORT = 8405;
-const READY_WAIT_MS = 20_000;
-const SETTLE_MS = 600;
+export const READY_WAIT_MS = 20_000;
+export const SETTLE_MS = 600;
 const STAMPS_NS = 300e6;
 /** Outer headers, record header, tag and content type, head of an inner packet: the rest is the inner packet's. */
 const OVERHEAD_LEN = 28 + 5 + 16 + 1 + 3;
@@ -25,13 +27,6 @@ export interface LabPlan {
   readonly hogs: number;
 }
 
-/** One stretch of one load, Unix time in ms, guards left out. */
-export interface Block {
-  readonly load: LoadClass;
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
 export interface Round {
   readonly blocks: readonly Block[];
   readonly seen: SeenFile;
@@ -39,14 +34,8 @@ export interface Round {
   readonly traces: Readonly<Record<End, TraceFile>>;
 }
 
-/** Times within a round. */
-export interface BlockTimes {
-  readonly sessionMs: number;
-  readonly guardMs: number;
-}
-
 /** The kernel stamps packets a moment after it was asked to; those before get the time at which they are read. */
-function withoutStart(seen: SeenFile): SeenFile {
+export function withoutStart(seen: SeenFile): SeenFile {
   const fromNs = Math.min(...seen.frames.slice(0, 2).map(({ timeNs }) => timeNs)) + STAMPS_NS;
   return { ...seen, frames: seen.frames.filter(({ timeNs }) => timeNs >= fromNs) };
 }
@@ -56,15 +45,14 @@ export class AuditLab {
   readonly #plan: LabPlan;
   readonly #children: Child[] = [];
   readonly #loads: Child[] = [];
-  readonly #read: Record<End, { offset: number; head: string }> = {
-    client: { offset: 0, head: "" },
-    server: { offset: 0, head: "" },
-  };
+  readonly #traces: Readonly<Record<End, TraceReader>>;
   #rounds = 0;
 
   private constructor(site: Site, plan: LabPlan) {
     this.#site = site;
     this.#plan = plan;
+    const reader = (end: End) => new TraceReader(`${site.dir}/${end}.trace`);
+    this.#traces = { client: reader("client"), server: reader("server") };
   }
 
   /** Starts both ends and the loads in a site that is built. */
@@ -98,7 +86,10 @@ export class AuditLab {
     );
     await observer.line(/observing/, READY_WAIT_MS);
     await sleep(SETTLE_MS);
-    const blocks = await whileRunning([observer, ...this.#children], this.#blocks(order, times));
+    const blocks = await whileRunning(
+      [observer, ...this.#children],
+      runBlocks(order, times, this.#loads, () => this.#site.assertOpen()),
+    );
     await sleep(SETTLE_MS);
     const { code } = await observer.stop();
     if (code !== 0) throw new DemoError(`The observer ended with ${code}:\n${observer.tail()}`);
@@ -108,7 +99,7 @@ export class AuditLab {
     return {
       blocks,
       seen,
-      traces: { client: await this.#trace("client"), server: await this.#trace("server") },
+      traces: { client: await this.#traces.client.read(), server: await this.#traces.server.read() },
     };
   }
 
@@ -125,24 +116,6 @@ export class AuditLab {
     }
   }
 
-  async #blocks(order: readonly LoadClass[], { sessionMs, guardMs }: BlockTimes): Promise<Block[]> {
-    const blocks: Block[] = [];
-    for (const load of order) {
-      this.#site.assertOpen();
-      await this.#say(load);
-      await sleep(guardMs);
-      const fromMs = Date.now();
-      await sleep(sessionMs);
-      blocks.push({ load, fromMs, toMs: fromMs + sessionMs });
-    }
-    await this.#say("idle");
-    return blocks;
-  }
-
-  async #say(load: LoadClass): Promise<void> {
-    for (const child of this.#loads) await child.say(load);
-  }
-
   async #load(place: End, ...args: string[]): Promise<Child> {
     return await this.#ready(this.#self(this.#plan.quiet, place, ...args));
   }
@@ -155,20 +128,5 @@ export class AuditLab {
     await child.line(/ready/, READY_WAIT_MS);
     this.#children.push(child);
     return child;
-  }
-
-  /** The part of an end's trace that has not been read. */
-  async #trace(end: End): Promise<TraceFile> {
-    const at = this.#read[end];
-    using file = await Deno.open(`${this.#site.dir}/${end}.trace`);
-    await file.seek(at.offset, Deno.SeekMode.Start);
-    const { size } = await file.stat();
-    const bytes = new Uint8Array(size - at.offset);
-    for (let have = 0; have < bytes.length;) have += await file.read(bytes.subarray(have)) ?? bytes.length;
-    const whole = bytes.subarray(0, bytes.lastIndexOf(10) + 1);
-    at.offset += whole.length;
-    const text = new TextDecoder().decode(whole);
-    if (at.head === "") at.head = text.slice(0, text.indexOf("\n") + 1);
-    return parseTraceFile(text.startsWith("#") ? text : at.head + text);
   }
 }

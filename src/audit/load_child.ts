@@ -6,6 +6,7 @@
  * up. U: bytes go up, a byte comes down for each 16 KiB. R: four bytes ask for so many. All windows are small, so that a
  * load ends within some ten milliseconds of its last line. */
 
+import { createSocket } from "node:dgram";
 import type { LoadClass } from "./session.ts";
 
 // Chosen here.
@@ -15,15 +16,18 @@ const PAGE_PARTS = 4;
 const PART_LEN_MAX = 60_000;
 const PAGE_PAUSE_MS = 120;
 const SPIN_MS = 2;
+const BLAST_LEN = 1200;
+const DISCARD_PORT = 9;
 const IDLE_MS = 5;
 
 type Stream = Pick<Deno.TcpConn, "read" | "write">;
 
-/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT` or `hog` until standard input ends; returns the exit code. */
+/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT`, `blast ADDRESS PERIOD_MS` or `hog` until standard input ends; returns the exit code. */
 export async function runAuditChild(args: readonly string[]): Promise<number> {
   const [kind, address, port] = args;
   if (kind === "sink") return await serveSink(address, Number(port));
   if (kind === "source") return await runSource(address, Number(port));
+  if (kind === "blast") return await blast(address, Number(port));
   if (kind === "hog") return await hog();
   console.error(`There is no part ${kind} in an audit`);
   return 2;
@@ -166,6 +170,21 @@ async function request(stream: Stream, len: number): Promise<void> {
   new DataView(asked.buffer).setUint32(0, len);
   await writeAll(stream, asked);
   await readExactly(stream, len);
+}
+
+/** Datagrams to the discard port (RFC 863) while the load is "bulk up": for a far end that runs nothing of ours. */
+async function blast(hostname: string, periodMs: number): Promise<number> {
+  const orders = new Orders();
+  const socket = createSocket("udp4");
+  socket.on("error", () => {/* a full queue, or no route for a moment */});
+  const payload = crypto.getRandomValues(new Uint8Array(BLAST_LEN));
+  console.log("ready");
+  await loop(orders, "bulk up", async () => {
+    socket.send(payload, DISCARD_PORT, hostname);
+    await pause(periodMs);
+  });
+  socket.close();
+  return 0;
 }
 
 /** Keeps a CPU busy while the load is "host busy". */

@@ -27,6 +27,18 @@ export interface AuditOptions {
   readonly out: string;
   /** Directory for what was seen and planned; undefined: it is not kept. */
   readonly traces?: string;
+  /** A client that runs, in place of a tunnel made for the audit. */
+  readonly tap?: TapOptions;
   /** Whole number; a run with the same one has the same order of loads. */
   readonly seed: number;
+}
+
+export interface TapOptions {
+  /** Where its packets leave this machine. */
+  readonly interfaceName: string;
+  /** Its status.slot_trace. */
+  readonly planPath: string;
+  readonly serverPort: number;
+  /** Inner address of its server, to which the load "bulk up" sends datagrams. */
+  readonly inner?: string;
 }

@@ -2,32 +2,24 @@
  * · 4 packets paired with slots, cut into sessions · 5 the next tunnel, without jitter · 6 judged, printed, drawn ·
  * whatever happens, everything taken away. */
 
-import { SeededRandom, seedOf } from "../base/random.ts";
 import { resolveDirection } from "../config/mod.ts";
-import { DemoError } from "../demo/child.ts";
 import type { EndPlan } from "../demo/ends.ts";
-import { allowedCpus, describeMachine } from "../demo/machine.ts";
+import { allowedCpus } from "../demo/machine.ts";
 import { removeLeftovers, type Site } from "../demo/site.ts";
-import { assertFolder, EXIT, onStage, writePage } from "../demo/stage.ts";
+import { assertFolder, EXIT, onStage } from "../demo/stage.ts";
 import type { Jitter } from "../schedule/mod.ts";
 import type { Log } from "../status/log.ts";
-import { blockOrder } from "./blocks.ts";
+import { conclude, jitterText, keepRound, makeTraces, randomOf, roundsOf, timesOf } from "./course.ts";
 import { DirectionEvidence } from "./evidence.ts";
-import { exitCodeOf, type GateVerdict } from "./gate.ts";
-import { gatesOf, judgeDirection } from "./judge.ts";
-import { AuditLab, type BlockTimes, type End, type LabPlan, type Round, SERVER_PORT } from "./lab.ts";
+import { judgeDirection } from "./judge.ts";
+import { AuditLab, type End, type LabPlan, SERVER_PORT } from "./lab.ts";
 import type { AuditOptions, AuditPorts } from "./options.ts";
-import { auditPage } from "./page.ts";
-import { pcapOf } from "./pcap.ts";
 import { plotsOf } from "./plots.ts";
-import type { AuditResult, AuditTunnel } from "./result.ts";
-import { auditText } from "./text.ts";
+import type { AuditTunnel } from "./result.ts";
+import { runTap } from "./run_tap.ts";
 
 // Chosen here.
 const PACKET_LEN = 1400;
-const SESSION_PACKETS = 500;
-const GUARD_MS = 250;
-const ROUND_MS = 60_000;
 const MTU = 1500;
 const DIRECTIONS = [
   { from: "client", name: "client to server", interfaceIndex: 0 },
@@ -41,12 +33,13 @@ export async function runAudit(options: AuditOptions, log: Log, ports: AuditPort
     log.error("An audit makes network namespaces and judges real-time scheduling: run it as root");
     return EXIT.noRight;
   }
+  if (options.tap !== undefined) return await runTap({ ...options, tap: options.tap }, log, ports);
   return await onStage(log, (site) => audit(site, options, log, ports));
 }
 
 async function audit(site: Site, options: AuditOptions, log: Log, ports: AuditPorts): Promise<number> {
   await assertFolder(options.out);
-  if (options.traces !== undefined) await makeDirectory(options.traces);
+  await makeTraces(options.traces);
   await removeLeftovers();
   await site.build();
   const startMs = Date.now();
@@ -58,40 +51,7 @@ async function audit(site: Site, options: AuditOptions, log: Log, ports: AuditPo
     const minutes = options.minutes / jitters.length;
     tunnels.push(await auditTunnel(site, { ...options, jitter, minutes }, log, cpus));
   }
-  const result: AuditResult = {
-    version: options.version,
-    date: new Date(startMs).toISOString(),
-    machine: describeMachine(ports),
-    seed: options.seed,
-    minutes: (Date.now() - startMs) / 60_000,
-    intervalNs: options.intervalNs,
-    packetLen: PACKET_LEN,
-    pollMode: options.pollMode,
-    schedFifo: options.schedFifo,
-    tunnels,
-    verdict: verdictOfAll(tunnels),
-  };
-  await writePage(options.out, auditPage(result));
-  console.log(
-    options.json ? JSON.stringify(result) : `${auditText(result)}\nThe same with plots: ${options.out}`,
-  );
-  return { holds: EXIT.holds, fails: EXIT.broken, "not shown": 2 }[result.verdict];
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await Deno.mkdir(path, { mode: 0o700 });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DemoError(`Cannot make the directory ${path}: ${reason}; choose another with --traces DIR`);
-  }
-}
-
-function verdictOfAll(tunnels: readonly AuditTunnel[]): GateVerdict {
-  const gates = tunnels.flatMap(({ directions }) =>
-    directions.filter(({ isJudged }) => isJudged).flatMap(({ judgement }) => gatesOf(judgement))
-  );
-  return (["holds", "fails", "not shown"] as const)[exitCodeOf(gates)];
+  return await conclude(options, ports, { startMs, packetLen: PACKET_LEN, tunnels });
 }
 
 /** One tunnel, for options.minutes. */
@@ -109,7 +69,7 @@ async function auditTunnel(
     new DirectionEvidence({ ...direction, serverPort: SERVER_PORT, intervalNs: options.intervalNs })
   );
   const random = randomOf(options.seed);
-  const times = { sessionMs: SESSION_PACKETS * options.intervalNs / 1e6, guardMs: GUARD_MS };
+  const times = timesOf(options.intervalNs);
   for (const [index, order] of [...roundsOf(options, times, random)].entries()) {
     log.info("round", { number: index + 1, sessions: order.length });
     const round = await lab.round(order, times);
@@ -124,21 +84,13 @@ async function auditTunnel(
       isJudged: plan.judgedEnds.includes(from),
       judgement: judgeDirection(evidence[i].exact, evidence[i].sessions, {
         packetLen: PACKET_LEN,
+        isOwnLink: true,
         jitter,
         random,
       }),
       plots: plotsOf(evidence[i].sessions, options.intervalNs),
     })),
   };
-}
-
-/** Orders of loads, one a round, that fill the time. */
-function* roundsOf({ minutes, loads }: AuditOptions, times: BlockTimes, random: () => number) {
-  const blockMs = times.sessionMs + times.guardMs;
-  const count = Math.max(1, Math.round(minutes * 60_000 / blockMs));
-  const perRound = Math.max(1, Math.round(ROUND_MS / blockMs));
-  const order = blockOrder(count, loads, random);
-  for (let at = 0; at < order.length; at += perRound) yield order.slice(at, at + perRound);
 }
 
 interface AuditPlan extends LabPlan {
@@ -185,28 +137,4 @@ function jitterOf({ tunnel }: LabPlan): Jitter {
   };
   const { jitterLaw, jitterSdNs } = resolveDirection("up", direction, MTU);
   return { law: jitterLaw, sdNs: jitterSdNs };
-}
-
-function jitterText({ law, sdNs }: Jitter): string {
-  return law === "none" ? "off" : `${law}, sd ${(sdNs / 1e3).toFixed(1)} µs`;
-}
-
-function randomOf(seed: number): () => number {
-  const random = new SeededRandom(seedOf(seed));
-  return () => random.unit();
-}
-
-/** A pcap of all that was seen, and the plans: `slot planned_ns actual_ns data_records`, with the base of their clock. */
-async function keepRound(path: string, { seen, traces, blocks }: Round): Promise<void> {
-  await Deno.writeFile(`${path}.pcap`, pcapOf(seen.frames, seen.wallBaseNs));
-  await Deno.writeTextFile(`${path}.loads.json`, JSON.stringify(blocks));
-  for (const end of ["client", "server"] as const) {
-    const lines = traces[end].slots.map(({ slot, plannedNs, actualNs, dataRecords }) =>
-      `${slot} ${plannedNs} ${actualNs} ${dataRecords}`
-    );
-    await Deno.writeTextFile(
-      `${path}.${end}.plan`,
-      `# wall_base_ns ${traces[end].wallBaseNs}\n${lines.join("\n")}\n`,
-    );
-  }
 }

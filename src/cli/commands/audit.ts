@@ -10,6 +10,7 @@ Examples:
   sudo i405 audit                        two minutes: gross faults
   sudo i405 audit --full                 three hours: enough sessions for every gate
   sudo i405 audit --minutes 20 --jitter off --loads host-busy --traces /tmp/audit
+  sudo i405 audit --interface eth0 --plan client.trace --inner 10.140.5.1 --minutes 60
 
 Exit codes: 0 every gate holds, 1 one fails, 2 not shown by so few sessions, 77 no right to make it.
 docs/timing.md says what the gates are.`;
@@ -32,6 +33,10 @@ interface Options {
   readonly out: string;
   readonly traces?: string;
   readonly seed?: number;
+  readonly interface?: string;
+  readonly plan?: string;
+  readonly inner?: string;
+  readonly port: number;
 }
 
 function number(min: number, max: number, what: string) {
@@ -74,6 +79,10 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
     .option("--json", "print the result as JSON")
     .option("--out <file>", "where the page goes", "audit.html")
     .option("--traces <dir>", "keep what was seen (pcap) and planned in this new directory")
+    .option("--interface <name>", "look at a client that runs here, where its packets leave this machine")
+    .option("--plan <file>", "with --interface: the status.slot_trace of that client")
+    .option("--inner <address>", "with --interface: inner address of its server, for the load bulk-up")
+    .option("--port <n>", "with --interface: its server's port", number(1, 65_535, "a port"), 1405)
     .option("--seed <n>", "order of loads, for another run with the same", number(0, 2 ** 48, "a number"))
     .addHelpText("after", EXAMPLES)
     .action(async (options: Options) => exit(await run(options)));
@@ -98,11 +107,20 @@ async function run(options: Options): Promise<number> {
       minutes: quick ? QUICK_MINUTES : chosen,
       loads: loads === undefined ? LOAD_CLASSES.slice(1) : loadsOf(loads, parseLoads),
       intervalNs: interval * 1e3,
+      tap: tapOf(options),
       seed: seed ?? crypto.getRandomValues(new Uint32Array(1))[0],
     },
     stderrLog("info", "plain"),
     shim,
   );
+}
+
+function tapOf({ interface: interfaceName, plan, inner, port }: Options): AuditOptions["tap"] {
+  if (interfaceName === undefined) return undefined;
+  if (plan === undefined) {
+    throw new OperatorError("--interface needs the plan of the client: --plan FILE, its status.slot_trace");
+  }
+  return { interfaceName, planPath: plan, inner, serverPort: port };
 }
 
 function loadsOf(text: string, parse: (text: string) => AuditOptions["loads"]): AuditOptions["loads"] {

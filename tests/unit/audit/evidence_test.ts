@@ -130,6 +130,7 @@ function judged(change: (frame: SeenFrame, index: number) => SeenFrame | undefin
   evidence.add(roundOf(change));
   const judgement = judgeDirection(evidence.exact, evidence.sessions, {
     packetLen: 1400,
+    isOwnLink: true,
     jitter: { law: "none", sdNs: 0 },
     random: seeded(3),
   });
