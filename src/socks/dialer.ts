@@ -23,6 +23,8 @@ import { UdpExit } from "./udp_exit.ts";
 const CONNECT_MS = 20_000;
 const LOOKUP_MS = 10_000;
 const LOOKUPS_MAX = 256;
+const TURN_MS = 50;
+const TURN_MAX_MS = 5000;
 
 export interface DialContext {
   readonly sockets: Sockets;
@@ -56,21 +58,31 @@ export class Dialer {
     kind: StreamKind,
     target: StreamAddress,
   ): Promise<void> {
-    const { count, timers } = this.context;
+    const { count } = this.context;
     if (!this.places.take()) {
       count("dials_refused_limit");
       return stream.reset(RESET_REASON.limit);
     }
     try {
-      if (!this.#rate.take(timers.nowMs() * 1e6)) {
-        count("dials_refused_rate");
-        throw new SocketError(RESET_REASON.limit, "too many in a second");
-      }
+      await this.#turn();
       await this.#serve(streams, stream, kind, target);
     } catch (error) {
       stream.reset(reasonOf(error));
     } finally {
       this.places.give();
+    }
+  }
+
+  /** A burst waits for the client's rate; who has too many for that is refused. */
+  async #turn(): Promise<void> {
+    const { timers, count } = this.context;
+    const endMs = timers.nowMs() + TURN_MAX_MS;
+    while (!this.#rate.take(timers.nowMs() * 1e6)) {
+      if (timers.nowMs() >= endMs) {
+        count("dials_refused_rate");
+        throw new SocketError(RESET_REASON.limit, "too many in a second");
+      }
+      await new Promise<void>((resolve) => timers.after(TURN_MS, resolve));
     }
   }
 

@@ -49,7 +49,7 @@ Deno.test("Dialer looks nothing up for an address that comes as a name", async (
   deepEqual(sides.lookedUp, []);
 });
 
-Deno.test("Dialer keeps to a client's count of streams, and to its rate", async () => {
+Deno.test("Dialer keeps to a client's count of streams, and to its rate, for which a burst waits", async () => {
   const sides = await Sides.open({ server: { streamsMax: 3, dialsPerS: 5 } });
   for (let i = 0; i < 3; i++) equal(await ask(sides, "9.9.9.9"), "00");
   equal(await ask(sides, "9.9.9.9"), "01");
@@ -60,14 +60,22 @@ Deno.test("Dialer keeps to a client's count of streams, and to its rate", async 
   equal(await ask(sides, "9.9.9.9"), "00");
 
   const quick = await Sides.open({
-    server: { dialsPerS: 5 },
+    server: { dialsPerS: 2 },
     answer: refuse(RESET_REASON.connectionRefused),
   });
-  for (let i = 0; i < 5; i++) equal(await ask(quick, "9.9.9.9"), "05");
-  equal(await ask(quick, "9.9.9.9"), "01");
-  equal(quick.serverCounts.get("dials_refused_rate"), 1);
-  await quick.timers.pass(1000);
-  equal(await ask(quick, "9.9.9.9"), "05");
+  const asking = Array.from({ length: 20 }, () => ask(quick, "9.9.9.9"));
+  for (let i = 0; i < asking.length; i++) await settled();
+  equal(quick.far.tried.length, 2);
+  await quick.timers.pass(1100);
+  equal(quick.far.tried.length, 4);
+  await quick.timers.pass(5000);
+  const replies = await Promise.all(asking);
+  equal(replies.filter((reply) => reply === "05").length, quick.far.tried.length);
+  equal(replies.filter((reply) => reply === "01").length, quick.serverCounts.get("dials_refused_rate"));
+  ok(
+    quick.far.tried.length >= 11 && quick.far.tried.length <= 13,
+    `${quick.far.tried.length} in five seconds`,
+  );
 });
 
 Deno.test("Dialer gives up a name and a connection that do not come about in time", async () => {
