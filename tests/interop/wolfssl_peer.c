@@ -3,7 +3,8 @@
  *
  *   wolfssl_peer client|server PORT [NAME=VALUE...]
  *
- * On 127.0.0.1; a server with PORT 0 takes a free one and says which. Options:
+ * A server with PORT 0 takes a free one and says which. Options:
+ *   at=127.0.0.1                    the server's address
  *   suite=TLS13-AES128-GCM-SHA256   the only suite
  *   group=x25519                    the only group: x25519, secp256r1, x25519mlkem768
  *   share=0                         client: no share in the first hello, so that a HelloRetryRequest follows
@@ -11,6 +12,7 @@
  *   cid=HEX                         offer or accept connection ids: the peer is to use this one, up to 10 bytes, or none
  *   key=HEX identity=TEXT           the external PSK; it is for the hash of the suite
  *   mtu=N timeout=MS tickets=1      datagrams at most so long; first retransmission; server: send a ticket
+ *   echo=1                          send all application data back
  * Words on standard input, one a line:
  *   send TEXT    application data            update    KeyUpdate, which asks for one in return
  *   move         client: another local port  close     close_notify, and the end
@@ -38,10 +40,10 @@
 enum { TEXT_MAX = 2048, TIMEOUT_MAX_MS = 1000, LIFE_MS = 60000 };
 
 static struct {
-  int is_server, port, share, cookie, cid_len, key_len, mtu, timeout_ms, tickets;
-  const char *suite, *group, *identity;
+  int is_server, port, share, cookie, cid_len, key_len, mtu, timeout_ms, tickets, echo;
+  const char *at, *suite, *group, *identity;
   unsigned char cid[10], key[64];
-} options = { .share = 1, .cookie = 1, .cid_len = -1, .timeout_ms = 200,
+} options = { .share = 1, .cookie = 1, .cid_len = -1, .timeout_ms = 200, .at = "127.0.0.1",
               .suite = "TLS13-AES128-GCM-SHA256", .group = "x25519", .identity = "Client_identity" };
 
 static int fd = -1, is_done;
@@ -80,7 +82,9 @@ static void read_options(int count, char **words) {
     if (!value) fail("0 not NAME=VALUE: %s", words[i]);
     *value++ = 0;
     const char *name = words[i];
-    if (!strcmp(name, "suite")) options.suite = value;
+    if (!strcmp(name, "at")) options.at = value;
+    else if (!strcmp(name, "echo")) options.echo = atoi(value);
+    else if (!strcmp(name, "suite")) options.suite = value;
     else if (!strcmp(name, "group")) options.group = value;
     else if (!strcmp(name, "identity")) options.identity = value;
     else if (!strcmp(name, "share")) options.share = atoi(value);
@@ -121,9 +125,15 @@ static unsigned server_key(WOLFSSL *of, const char *identity, unsigned char *key
   return (unsigned)options.key_len;
 }
 
-static int open_socket(int port) {
-  struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+static struct sockaddr_in server_address(void) {
+  struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port) };
+  if (inet_pton(AF_INET, options.at, &at.sin_addr) != 1) fail("0 not an address: %s", options.at);
+  return at;
+}
+
+static int open_socket(void) {
+  struct sockaddr_in at = { .sin_family = AF_INET };
+  if (options.is_server) at = server_address();
   socklen_t len = sizeof at;
   int made = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (made < 0 || bind(made, (struct sockaddr *)&at, len) != 0) fail("0 socket: %s", strerror(errno));
@@ -198,8 +208,7 @@ static void make_ssl(void) {
     check(wolfSSL_dtls_cid_set(ssl, options.cid, (unsigned)options.cid_len), "connection id");
   }
   if (!options.is_server) {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = server_address();
     check(wolfSSL_dtls_set_peer(ssl, &to, sizeof to), "peer");
     check(options.share ? wolfSSL_UseKeyShare(ssl, (word16)group) : wolfSSL_NoKeyShares(ssl), "share");
   } else {
@@ -229,6 +238,7 @@ static void read_all(void) {
       judge(len, "read");
       return;
     }
+    if (options.echo && wolfSSL_write(ssl, text, len) <= 0) judge(-1, "echo");
     while (len > 0 && text[len - 1] == 0) len--;
     text[len] = 0;
     if (len > 0) printf("data %s\n", text);
@@ -245,7 +255,7 @@ static void obey(char *line) {
     if (result != WOLFSSL_SUCCESS) judge(result, "update");
   } else if (!strcmp(line, "move")) {
     close(fd);
-    fd = open_socket(0);
+    fd = open_socket();
     check(wolfSSL_set_fd(ssl, fd), "socket");
   } else if (!strcmp(line, "close")) {
     wolfSSL_shutdown(ssl);
@@ -280,7 +290,7 @@ int main(int argc, char **argv) {
   options.port = atoi(argv[2]);
   read_options(argc - 3, argv + 3);
   wolfSSL_Init();
-  fd = open_socket(options.is_server ? options.port : 0);
+  fd = open_socket();
   make_ssl();
   int is_connected = 0, timeout = options.timeout_ms;
   int64_t ends_at = now_ms() + LIFE_MS, due = now_ms() + timeout;
