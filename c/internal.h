@@ -11,6 +11,10 @@
 
 #include "i405.h"
 
+/* Priority of outer packets within this machine (TC_PRIO_INTERACTIVE; it is in no header): queueing disciplines with
+ * bands, such as pfifo_fast and prio, send them before all that other programs have queued. */
+#define SHIM_OUTER_PRIORITY 6
+
 /* ---- memory.c ---- */
 
 /* The arena; base is NULL and len 0 until i405_open. Written once. */

@@ -54,6 +54,7 @@ static int set_options(int fd, bool v6) {
     failed |= set(fd, IPPROTO_IP, IP_TTL, OUTER_TTL);
     failed |= set(fd, IPPROTO_IP, IP_TOS, 0);
   }
+  set(fd, SOL_SOCKET, SO_PRIORITY, SHIM_OUTER_PRIORITY); /* after the type of service, which sets another one */
   return failed != 0 ? -ENOPROTOOPT : 0;
 }
 

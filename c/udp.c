@@ -108,6 +108,7 @@ static int set_options(int fd, bool v6) {
     failed |= set(fd, IPPROTO_IP, IP_TOS, 0);
     failed |= set(fd, IPPROTO_IP, IP_PKTINFO, 1);
   }
+  set(fd, SOL_SOCKET, SO_PRIORITY, SHIM_OUTER_PRIORITY); /* after the type of service, which sets another one */
   return failed != 0 ? -ENOPROTOOPT : 0;
 }
 

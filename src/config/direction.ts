@@ -104,8 +104,8 @@ function jitterOf(name: string, direction: DirectionConfig, intervalNs: number, 
       jitterSdNs: jitterSdDefaultNs("gaussian", intervalNs, gapMinNs),
     };
   }
-  const { law, sdRatio } = direction.jitter;
-  const jitterSdNs = sdRatio * intervalNs;
+  const { law, sdRatio, sdNs = 0 } = direction.jitter;
+  const jitterSdNs = sdRatio * intervalNs + sdNs;
   const mostNs = jitterSdMaxNs(law, intervalNs, gapMinNs);
   if (law !== "none" && jitterSdNs > mostNs) {
     const share = Math.floor(mostNs / intervalNs * 1000) / 10;

@@ -53,8 +53,9 @@ export interface DialRule {
 
 export interface JitterSetting {
   readonly law: JitterLaw;
-  /** Standard deviation as a share of the interval. */
+  /** Standard deviation: this share of the interval, plus this time (one of both is 0). */
   readonly sdRatio: number;
+  readonly sdNs?: number;
 }
 
 function text<T>(placeholder: string, expected: string, read: (text: string) => T | undefined): Kind<T> {
@@ -293,18 +294,19 @@ function quantity(
   };
 }
 
-/** "none", "12%", "gaussian 12%", "cosine 15%", "classic 25%". */
+/** "none", "12%", "gaussian 12%", "50 us", "cosine 15%", "classic 25%". */
 export const jitter = text(
   "JITTER",
-  `a share of the interval such as "12%", "cosine 12%", "classic 25%" or "none"`,
-  (raw) => {
-    if (raw === "none") return { law: "none", sdRatio: 0 } as JitterSetting;
+  `a share of the interval or a time, such as "12%", "50 us", "cosine 12%", "classic 25%", or "none"`,
+  (raw): JitterSetting | undefined => {
+    if (raw === "none") return { law: "none", sdRatio: 0 };
     const match = /^(?:(gaussian|cosine|classic)\s+)?(\S.*)$/.exec(raw.trim());
     if (match === null) return undefined;
     const law = (match[1] ?? "gaussian") as JitterLaw;
-    const share = parseShare(match[2]);
     // What people say of the classic law is how far an interval may be from the mean.
-    return { law, sdRatio: law === "classic" ? classicSdRatio(share) : share };
+    const sdOf = (reach: number) => law === "classic" ? classicSdRatio(reach) : reach;
+    if (match[2].endsWith("%")) return { law, sdRatio: sdOf(parseShare(match[2])) };
+    return { law, sdRatio: 0, sdNs: sdOf(parseTime(match[2])) };
   },
 );
 

@@ -31,6 +31,7 @@ export async function checkInterface(ports: DoctorPorts, device: string | undefi
     checkGso(device, Number(/\bgso_max_size (\d+)/.exec(stdout)?.[1])),
     await checkEee(ports, device),
     await checkCoalescing(ports, device),
+    checkInterrupts(ports, device),
   ];
 }
 
@@ -38,15 +39,20 @@ export async function checkInterface(ports: DoctorPorts, device: string | undefi
 function checkQdisc(device: string, qdisc: string | undefined): Finding {
   const name = `Queueing on ${device}`;
   if (qdisc === undefined) return finding("qdisc", name, "unknown", "ip does not say");
-  if (qdisc === "noqueue" || qdisc === "prio") return ok("qdisc", name, qdisc);
+  if (BANDED.has(qdisc)) {
+    return ok("qdisc", name, `${qdisc}: slots go before what other programs have queued`);
+  }
   return finding(
     "qdisc",
     name,
     "note",
     `${qdisc}: a slot waits behind what other programs have just handed over`,
-    `where other programs send much: tc qdisc replace dev ${device} root prio, and a filter that puts UDP port 1405 first`,
+    `where other programs send much: tc qdisc replace dev ${device} root prio (this program's packets take its first band)`,
   );
 }
+
+/** No queue at all, or bands that follow the priority that this program's sockets have. */
+const BANDED: ReadonlySet<string> = new Set(["noqueue", "pfifo_fast", "prio"]);
 
 function checkMtu(device: string, mtu: number): Finding {
   const name = `MTU of ${device}`;
@@ -102,6 +108,42 @@ async function checkCoalescing(ports: DoctorPorts, device: string): Promise<Find
     "adaptive: when interrupts come follows the traffic; it delays receiving, not sending",
     `ethtool -C ${device} adaptive-rx off adaptive-tx off`,
   );
+}
+
+/** Interrupts of the interface on the pacer's CPU, which is the last one allowed unless the configuration says another. */
+function checkInterrupts(ports: DoctorPorts, device: string): Finding {
+  const name = `Interrupts of ${device}`;
+  const numbers = (ports.readFile("/proc/interrupts") ?? "").split("\n")
+    .filter((line) => new RegExp(`\\b${device}\\b`).test(line))
+    .map((line) => /^\s*(\d+):/.exec(line)?.[1]).filter((irq) => irq !== undefined);
+  const last = lastCpu(ports);
+  if (numbers.length === 0 || last === undefined) {
+    return finding("interrupts", name, "note", "not to be told from others' here", "");
+  }
+  const onPacer = numbers.filter((irq) =>
+    cpusOf(ports.readFile(`/proc/irq/${irq}/effective_affinity_list`) ?? "").includes(last)
+  );
+  if (onPacer.length === 0) return ok("interrupts", name, `not on CPU ${last}, the pacer's`);
+  return finding(
+    "interrupts",
+    name,
+    "note",
+    `${onPacer.join(", ")} on CPU ${last}, the pacer's: receiving delays sending`,
+    `for i in ${onPacer.join(" ")}; do echo 0 > /proc/irq/$i/smp_affinity_list; done (stop irqbalance first)`,
+  );
+}
+
+function lastCpu(ports: DoctorPorts): number | undefined {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(ports.readFile("/proc/self/status") ?? "")?.[1];
+  return list === undefined ? undefined : cpusOf(list).at(-1);
+}
+
+/** "0-2,5" is [0, 1, 2, 5]. */
+function cpusOf(list: string): number[] {
+  return list.trim().split(",").filter((part) => part !== "").flatMap((part) => {
+    const [first, last = first] = part.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
 }
 
 export function checkTun(ports: DoctorPorts): Finding {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { loadClientConfig, type Overrides } from "../../../src/config/mod.ts";
+import { loadClientConfig, type Overrides, resolveDirection } from "../../../src/config/mod.ts";
 import { type Folder, inFolder, problemOf } from "./fixture.ts";
 
 const EXAMPLE = new URL("../../../examples/client.toml", import.meta.url);
@@ -431,5 +431,20 @@ Deno.test(
     assert.equal(load("").identity, "hidden");
     assert.equal(load(`identity = "plain"\n`).identity, "plain");
     assert.match(problemOf(() => load(`identity = "none"\n`)), /expected "hidden" or "plain"$/);
+  }),
+);
+
+Deno.test(
+  "loadClientConfig() takes jitter as a share of the interval, as a time, and with a law",
+  inFolder((folder) => {
+    const sdNs = (jitter: string) => {
+      const config = load(folder, MINIMAL + `[up]\ninterval = "1 ms"\njitter = "${jitter}"\n`);
+      return resolveDirection("up", config.up, 1500).jitterSdNs;
+    };
+    assert.equal(sdNs("10%"), 100e3);
+    assert.equal(sdNs("50 us"), 50e3);
+    assert.equal(sdNs("cosine 0.02 ms"), 20e3);
+    assert.equal(sdNs("none"), 0);
+    assert.ok(Math.abs(sdNs("classic 250 us") - sdNs("classic 25%")) < 1e-6);
   }),
 );

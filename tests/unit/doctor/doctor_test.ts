@@ -24,6 +24,10 @@ const FILES: Readonly<Record<string, string>> = {
   "/proc/sys/kernel/sched_rt_runtime_us": "950000\n",
   "/proc/sys/kernel/sched_rt_period_us": "1000000\n",
   "/sys/devices/system/cpu/isolated": "3\n",
+  "/proc/interrupts":
+    "           CPU0 CPU1 CPU2 CPU3\n 24:  1 2 3 4  PCI-MSI 512 eth0-rx-0\n 25:  1 2 3 4  nvme0q0\n",
+  "/proc/irq/24/effective_affinity_list": "0\n",
+  "/proc/irq/25/effective_affinity_list": "3\n",
   "/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
   "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
   "/sys/devices/system/cpu/cpu0/cpuidle/state0/name": "POLL\n",
@@ -110,6 +114,13 @@ const NOTED: Readonly<Record<string, [string, Change]>> = {
     "qdisc",
     { commands: { "ip -o -d": "2: eth0: mtu 1500 qdisc fq_codel gso_max_size 8192\n" } },
   ],
+  "interrupts of the interface on the pacer's CPU": [
+    "interrupts",
+    { files: { "/proc/irq/24/effective_affinity_list": "2-3\n" } },
+  ],
+  "interrupts that nobody can tell apart": ["interrupts", {
+    files: { "/proc/interrupts": " 25: 1 nvme0q0\n" },
+  }],
   "a small MTU": ["mtu", { commands: { "ip -o -d": "2: eth0: mtu 1280 qdisc noqueue gso_max_size 8192\n" } }],
   "large segment trains": [
     "gso",
