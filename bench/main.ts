@@ -41,6 +41,12 @@ const BENCHES: readonly Bench[] = [
     quick: ["--seconds", "1", "--runs", "1", "--intervals", "1000"],
     full: ["--out", RESULTS],
   },
+  {
+    name: "streams",
+    script: "tunnel/streams.ts",
+    quick: ["--seconds", "1", "--intervals", "1178"],
+    full: ["--out", RESULTS],
+  },
 ];
 
 async function run(bench: Bench, quick: boolean): Promise<boolean> {

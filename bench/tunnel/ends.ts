@@ -9,8 +9,8 @@ import { Child, output, runCommand } from "../../src/demo/child.ts";
 export type Place = "client" | "server";
 export const INNER_SERVER = "10.140.5.1";
 export const PACKET_LEN = 1400;
-const OUTER: Readonly<Record<Place, string>> = { client: "192.0.2.1", server: "192.0.2.2" };
-const PORT = 1405;
+export const OUTER: Readonly<Record<Place, string>> = { client: "192.0.2.1", server: "192.0.2.2" };
+export const PORT = 1405;
 const UP_WAIT_MS = 30_000;
 const PROJECT = new URL("../../", import.meta.url).pathname;
 

@@ -1,6 +1,6 @@
 /** What the tests of TCP mode share: a web server beyond the tunnel's server, downloads through the client's proxy. */
 import assert from "node:assert/strict";
-import { noise, PROXY } from "./ends.ts";
+import { type Ends, noise, PROXY } from "./ends.ts";
 import { type Lab, SERVER } from "./lab.ts";
 import type { Program } from "./process.ts";
 
@@ -36,4 +36,31 @@ export async function download(
   await lab.must("client", ["cmp", "served", name]);
   const [bytesPerS, firstByteS] = stdout.split(" ").map(Number);
   return { bytesPerS, firstByteS };
+}
+
+/** Has the router treat the tunnel's segments by `verdict`, both ways, until the returned function is called. */
+export async function interfere(lab: Lab, verdict: string): Promise<() => Promise<void>> {
+  await lab.shell(
+    "router",
+    `nft -f - <<END
+table inet trouble {
+  chain forward {
+    type filter hook forward priority 0
+    tcp dport 1405 ${verdict}
+    tcp sport 1405 ${verdict}
+  }
+}
+END`,
+  );
+  return async () => void await lab.must("router", ["nft", "delete", "table", "inet", "trouble"]);
+}
+
+/** Of client and server together, bytes. */
+export async function rss(ends: Ends): Promise<number> {
+  let sum = 0;
+  for (const { pid } of [ends.client, ends.server]) {
+    const [, pages] = (await Deno.readTextFile(`/proc/${pid}/statm`)).split(" ").map(Number);
+    sum += pages * 4096;
+  }
+  return sum;
 }

@@ -3,27 +3,10 @@ import assert from "node:assert/strict";
 import { Ends, noise, type Status } from "./ends.ts";
 import { i405Path, isRoot, Lab, SERVER } from "./lab.ts";
 import { must, sleep, until } from "./process.ts";
-import { BY_SOCKS, download, serve, WEB } from "./tcp_lab.ts";
+import { BY_SOCKS, download, interfere, rss, serve, WEB } from "./tcp_lab.ts";
 
 const ignore = !isRoot;
 const NOBODY = 65_534;
-
-/** Has the router treat the tunnel's segments by `verdict`, both ways, until the returned function is called. */
-async function interfere(lab: Lab, verdict: string): Promise<() => Promise<void>> {
-  await lab.shell(
-    "router",
-    `nft -f - <<END
-table inet trouble {
-  chain forward {
-    type filter hook forward priority 0
-    tcp dport 1405 ${verdict}
-    tcp sport 1405 ${verdict}
-  }
-}
-END`,
-  );
-  return async () => void await lab.must("router", ["nft", "delete", "table", "inet", "trouble"]);
-}
 
 /** No slot without an account. */
 function assertAccounted(status: Status): void {
@@ -96,16 +79,6 @@ Deno.test({
   const after = await rss(ends);
   assert.ok(after < before + 64e6, `memory: ${before} and then ${after}`);
 });
-
-/** Of client and server together, bytes. */
-async function rss(ends: Ends): Promise<number> {
-  let sum = 0;
-  for (const { pid } of [ends.client, ends.server]) {
-    const [, pages] = (await Deno.readTextFile(`/proc/${pid}/statm`)).split(" ").map(Number);
-    sum += pages * 4096;
-  }
-  return sum;
-}
 
 Deno.test({
   name: "a server killed and started again is found; streams of before are reset, new ones flow",

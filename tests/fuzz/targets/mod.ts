@@ -9,11 +9,13 @@ import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
 import { SESSION_TARGETS } from "./session.ts";
 import { STREAM_TARGETS } from "./streams.ts";
+import { TLS_TARGETS } from "./tls.ts";
 import { V0_TARGETS } from "./v0.ts";
 
 export const TARGETS: readonly FuzzTarget[] = [
   ...RECORD_TARGETS,
   ...SESSION_TARGETS,
+  ...TLS_TARGETS,
   ...HANDSHAKE_TARGETS,
   ...EXTENSION_TARGETS,
   ...INNER_TARGETS,
