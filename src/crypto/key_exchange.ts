@@ -17,8 +17,8 @@ export interface KeyShare {
   readonly group: number;
   /** key_exchange of the client's KeyShareEntry. */
   readonly share: Uint8Array;
-  /** The shared secret, or `undefined` if the peer's share is invalid: illegal_parameter. Uses the private key up:
-   * a second call is a defect and throws. */
+  /** The shared secret, or `undefined` if the peer's share is invalid: illegal_parameter. A secret uses the private key
+   * up: another call is a defect and throws. */
   finish(peerShare: Uint8Array): Uint8Array | undefined;
   wipe(): void;
 }
@@ -51,10 +51,11 @@ export function generate(group: number, entropy: Entropy): KeyShare {
     share: made.clientShare(privateKey),
     finish(peerShare) {
       assert(!used, "a private key serves one exchange");
-      used = true;
       const secret = peerShare.length === made.serverShareLen
         ? unlessInvalid(() => made.finish(privateKey, peerShare))
         : undefined;
+      if (secret === undefined) return undefined;
+      used = true;
       wipe(privateKey);
       return secret;
     },

@@ -202,11 +202,7 @@ export class ClientHandshake {
     const secret = this.#shares.find(({ group }) => group === checked.share.group)!.finish(
       checked.share.share,
     );
-    if (secret === undefined) {
-      const failure = illegal("the server's share is no valid public key");
-      this.fail(failure); // the private key is used up
-      return failure;
-    }
+    if (secret === undefined) return illegal("the server's share is no valid public key");
     for (const share of this.#shares) share.wipe();
     const suite = suiteById(checked.suite);
     const schedule = new KeySchedule(suite, this.#options.protocol, checked.offer.psk);

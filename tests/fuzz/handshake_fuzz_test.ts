@@ -142,7 +142,7 @@ Deno.test("DtlsClient.receive() never throws, never ends by what comes in the cl
     const { client } = pipe;
     client.start(0);
     for (let step = 0; step < 20; step++) client.receive(damaged(toClient[random.below(3)], random), 0);
-    assert.ok(client.phase !== "failed" || client.failure!.alert === 47, client.failure?.reason);
+    assert.notEqual(client.phase, "failed", client.failure?.reason);
     assert.equal(client.result, undefined, `run ${run}`);
     client.restart(0);
     pipe.toServer(client.nextDatagram()!);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { concat } from "../../../src/base/mod.ts";
+import { shareLenOf } from "../../../src/crypto/key_exchange.ts";
 import { DtlsClient } from "../../../src/flight/dtls_client.ts";
 import { DtlsServer } from "../../../src/flight/dtls_server.ts";
 import { HelloGate } from "../../../src/flight/hello_gate.ts";
@@ -253,5 +254,34 @@ Deno.test("the longest flights in the shortest datagrams have no more than ten r
     });
     assert.equal(counts.length, 6);
     assert.ok(Math.max(...counts) <= 10, `${counts}`); // RFC 9147 §5.8.3
+  }
+});
+
+Deno.test("DtlsClient waits for another ServerHello when somebody's has an invalid share", () => {
+  for (const [group, mark] of [[0x1d, "001d0020"], [0x17, "00170041"], [0x11ec, "11ec0460"]] as const) {
+    const groups = [group];
+    const pipe = new Pipe(CLEAN, { datagramLen: 1400, groups }, { groups });
+    pipe.client.start(0);
+    pipe.toServer(pipe.client.nextDatagram()!);
+    const verdict = pipe.verdicts[0];
+    assert.ok(verdict.kind === "reply");
+    pipe.client.receive(verdict.datagram, 0);
+    for (let out = pipe.client.nextDatagram(); out !== undefined; out = pipe.client.nextDatagram()) {
+      pipe.toServer(out);
+    }
+    const answers: Uint8Array[] = [];
+    for (let out = pipe.server!.nextDatagram(); out !== undefined; out = pipe.server!.nextDatagram()) {
+      answers.push(out);
+    }
+    const [hello] = answers;
+    const helloLen = 13 + (hello[11] << 8 | hello[12]);
+    const shareEnd = hello.toHex().indexOf(mark) / 2 + 4 + shareLenOf(group, "server");
+    const forged = hello.slice(0, helloLen).fill(0, shareEnd - 32, shareEnd);
+    pipe.client.receive(forged, 0);
+    assert.equal(pipe.client.phase, "cookie", `group ${group}`);
+    assert.equal(pipe.client.drops.refused, 1);
+    assert.equal(pipe.client.nextDatagram(), undefined, "nobody is told");
+    for (const answer of answers) pipe.client.receive(answer, 0);
+    assert.equal(pipe.client.phase, "finished", `group ${group}`);
   }
 });
