@@ -58,10 +58,14 @@ async function withstands(floods: readonly Flood[]): Promise<Readonly<Record<str
   const second = lab.start("router", [i405Path(), "client", "second.toml"]);
   const done = await second.waitFor(/handshake done/);
   for (const count of await Promise.all(running)) assert.equal(Number(count), RATE * SECONDS);
-  assert.match((await echoes).stdout, / 700 received, 0% packet loss/);
-  const afterMs = Number(/after_ms=(\d+)/.exec(done)![1]);
-  assert.ok(afterMs < 3000, `a new client got in after ${afterMs} ms\n${second.lines.join("\n")}`);
+  const { stdout } = await echoes;
   const { counters } = await ends.status("server");
+  const told = [counters, (await ends.status("client")).counters, second.lines].map((part) =>
+    JSON.stringify(part)
+  );
+  assert.match(stdout, / 700 received, 0% packet loss/, `${stdout}\n${told.join("\n")}`);
+  const afterMs = Number(/after_ms=(\d+)/.exec(done)![1]);
+  assert.ok(afterMs < 3000, `a new client got in after ${afterMs} ms\n${told.join("\n")}`);
   await until(
     async () => (await ends.status("server")).peers.every(({ state }) => state === "up") || undefined,
     () => "a client lost its session",
