@@ -44,13 +44,15 @@ interface Path {
   readonly handshakeV0: ClientHandshakeV0 | undefined;
 }
 
-/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
+/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. Keys change after
+ * `rekeyRecords`: fewer than usual only in tests. */
 export async function runClient(
   config: ClientConfig,
   shim: Shim,
   shimPath: string,
   log: Log,
   stop: Stop,
+  rekeyRecords = REKEY_RECORDS,
 ): Promise<number> {
   if (config.mode === "tcp") return await runTcpClient(config, shim, shimPath, log, stop);
   if (config.mode !== "tun") {
@@ -59,7 +61,7 @@ export async function runClient(
   for (const warning of config.warnings) log.warn(warning);
   const route = await findRoute(config.peer, shim, log, stop);
   if (route === undefined) return EXIT.ok;
-  const path = pathOf(config, route.peer, route);
+  const path = { ...pathOf(config, route.peer, route), rekeyRecords };
   logPlan(config, path, log);
   const host = new ClientHost(config, shim, log);
   try {
@@ -79,7 +81,7 @@ async function runTunnel(
   shim: Shim,
   log: Log,
   stop: Stop,
-  path: Path,
+  path: Path & { readonly rekeyRecords: number },
   host: ClientHost,
   runtime: Runtime,
   tunFd: number,
@@ -137,7 +139,7 @@ async function runTunnel(
       udpFds: [udpFd],
       pacer: { pollMode: config.pacing.pollMode, fifo: config.pacing.schedFifo, cpu: config.pacing.cpu },
       traceCount: status.traceCount,
-      rekeyRecords: REKEY_RECORDS,
+      rekeyRecords: path.rekeyRecords,
       peer: path.peer,
       up: path.up,
       down: path.down,

@@ -6,6 +6,7 @@ import type { ServerConfig } from "../config/mod.ts";
 import type { Log } from "../status/log.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
+import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { EXIT, OperatorError } from "./exit.ts";
 import { ServerClients } from "./server_clients.ts";
 import { ServerHost } from "./server_host.ts";
@@ -17,13 +18,15 @@ import { UdpServing } from "./udp_serving.ts";
 
 const SOCKETS_MAX = 2;
 
-/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. */
+/** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. Keys change after
+ * `rekeyRecords`: fewer than usual only in tests. */
 export async function runServer(
   config: ServerConfig,
   shim: Shim,
   shimPath: string,
   log: Log,
   stop: Stop,
+  rekeyRecords = REKEY_RECORDS,
 ): Promise<number> {
   const served = config.modes.filter((mode) => mode !== "udp");
   if (served.length === 0) {
@@ -37,7 +40,8 @@ export async function runServer(
   const host = new ServerHost(config, shim, log);
   const keys = config.clients.map(longTermKeyOf);
   const policy = policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo")));
-  const context = { config, shim, shimPath, log, clients: new ServerClients(config, log), keys, policy };
+  const clients = new ServerClients(config, log);
+  const context = { config, shim, shimPath, log, clients, keys, policy, rekeyRecords };
   try {
     const servings = await open(context, host);
     for (const { key } of config.clients) key.wipe();

@@ -18,6 +18,7 @@ export interface ServingContext {
   /** By client; wiped once each way has taken what it needs. */
   readonly keys: readonly LongTermKey[];
   readonly policy: { readonly suites: readonly number[]; readonly groups: readonly number[] };
+  readonly rekeyRecords: number;
 }
 
 export interface Serving {

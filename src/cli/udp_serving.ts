@@ -4,7 +4,6 @@ import { randomBytes } from "node:crypto";
 import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import type { PacerReport, PacerSettings, PlainAddress } from "../tunnel/messages.ts";
-import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { ServerControl } from "../tunnel/server_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
@@ -86,7 +85,7 @@ export class UdpServing implements Serving {
         udpFds: this.#udpFds,
         pacer,
         traceCount,
-        rekeyRecords: REKEY_RECORDS,
+        rekeyRecords: this.#context.rekeyRecords,
         cookieSecret: this.#cookieSecret,
         cookiePolicy: policy,
         hasVersion0: hasVersion0(config),

@@ -209,6 +209,31 @@ for (const role of ["client", "server"] as const) {
   });
 }
 
+for (const role of ["client", "server"] as const) {
+  Deno.test(
+    { name: `a deployed peer follows and acknowledges the KeyUpdates of our ${role} of version 0`, ignore },
+    async () => {
+      await using lab = await Lab.create();
+      await configure(lab);
+      const main = new URL("v0_rekey_main.ts", import.meta.url).pathname;
+      const command = [Deno.execPath(), "run", "-A", "--no-check", main, role, `${role}.toml`, "400"];
+      let other: Program;
+      if (role === "client") {
+        other = peer(lab, "server");
+        await other.waitFor(/listening/);
+        await lab.start("client", command).waitFor(/tunnel up/);
+      } else {
+        await lab.start("server", command).waitFor(/server started/);
+        other = peer(lab, "client");
+      }
+      await answers(lab, "client", INNER_SERVER, other);
+      await until(() => statOf(other, "updated") >= 3 || undefined, () => other.lines.slice(-10).join("\n"));
+      assert.equal(await pings(lab, "client", INNER_SERVER), 10);
+      await stopAlive(other);
+    },
+  );
+}
+
 /** Lines of the client's file of packets, by direction: sequence number to "lost" or the time on the way, ns. */
 async function fatesIn(path: string): Promise<Record<"c2s" | "s2c", Map<number, "lost" | bigint>>> {
   const [heading, ...lines] = (await Deno.readTextFile(path)).trim().split("\n");
