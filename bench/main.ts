@@ -21,6 +21,7 @@ const BENCHES: readonly Bench[] = [
   { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
   { name: "mux", script: "micro/mux.ts", quick: ["1000", "1", "100"], full: [] },
   { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
+  { name: "lookup", script: "micro/lookup.ts", quick: ["64"], full: [] },
   { name: "handshakes", script: "micro/handshake.ts", quick: ["2"], full: [] },
   { name: "strangers", script: "micro/strangers.ts", quick: ["200"], full: [] },
   {
@@ -45,6 +46,12 @@ const BENCHES: readonly Bench[] = [
     name: "streams",
     script: "tunnel/streams.ts",
     quick: ["--seconds", "1", "--intervals", "1178"],
+    full: ["--out", RESULTS],
+  },
+  {
+    name: "recovery",
+    script: "tunnel/recovery.ts",
+    quick: ["--runs", "1", "--only", "address change"],
     full: ["--out", RESULTS],
   },
 ];

@@ -33,7 +33,7 @@ export interface TunnelOptions {
 
 export class Tunnel {
   readonly client: Child;
-  readonly server: Child;
+  server: Child;
   readonly #lab: Lab;
 
   private constructor(lab: Lab, server: Child, client: Child) {
@@ -45,7 +45,7 @@ export class Tunnel {
   static async start(lab: Lab, options: TunnelOptions): Promise<Tunnel> {
     await lab.write("server.toml", serverToml(lab, options));
     await lab.write("client.toml", clientToml(lab, options));
-    const server = lab.start("server", "server", [...program(), "server", `${lab.dir}/server.toml`]);
+    const server = startServer(lab);
     const client = lab.start("client", "client", [...program(), "client", `${lab.dir}/client.toml`]);
     await client.line(/tunnel up/, UP_WAIT_MS);
     const answered = await lab.output(
@@ -66,6 +66,14 @@ export class Tunnel {
     return new Tunnel(lab, server, client);
   }
 
+  /** Ends the server as a power cut does, and waits until another one listens. */
+  async restartServer(): Promise<void> {
+    Deno.kill(this.server.pid, "SIGKILL");
+    await this.server.ended;
+    this.server = startServer(this.#lab);
+    await this.server.line(/server started/, UP_WAIT_MS);
+  }
+
   /** The status document of an end. */
   async status(place: Place) {
     const connection = await Deno.connect({ transport: "unix", path: `${this.#lab.dir}/${place}.sock` });
@@ -82,6 +90,10 @@ export class Tunnel {
     await this.client.stop();
     await this.server.stop();
   }
+}
+
+function startServer(lab: Lab): Child {
+  return lab.start("server", "server", [...program(), "server", `${lab.dir}/server.toml`]);
 }
 
 function pacing(options: TunnelOptions, place: Place): string {

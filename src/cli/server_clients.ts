@@ -64,6 +64,7 @@ export class ServerClients {
   event(event: WorkerEvent, runtime: Runtime): void {
     if (event.type === "notice") return this.#log.log(event.level, event.text);
     if (event.type === "parameters") return this.#parameters(event);
+    if (event.type === "moved") return this.#moved(event.client, textOf(event.to));
     if (event.type === "tls gone") return this.#gone(event.client, event.reason);
     if (event.type !== "closed") return;
     runtime.rings.delete(event.client);
@@ -77,6 +78,13 @@ export class ServerClients {
     const state = this.#states[index];
     state.state = "reconnecting";
     this.#log.info("connection lost", { client: state.name, reason });
+  }
+
+  #moved(index: number, to: string): void {
+    const state = this.#states[index];
+    const fields = { client: state.name, from: state.address, to };
+    this.#limited.log("info", "client moved", "client moved", fields);
+    state.address = to;
   }
 
   #parameters({ client, intervalNs, datagramLen, note }: Extract<WorkerEvent, { type: "parameters" }>): void {

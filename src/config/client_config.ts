@@ -62,6 +62,9 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
   if (values["tunnel.peer"] === undefined && reading.place("tunnel.peer") === undefined) {
     reading.problem("tunnel.peer", `there is no server; write peer = "host:port" in [tunnel]`);
   }
+  if (values["tunnel.mode"] === "tcp" && reading.place("tunnel.rotate") !== undefined) {
+    reading.problem("tunnel.rotate", "a TCP connection stays where it is; leave it out");
+  }
   if (values["tunnel.protocol"] === "v0") return checkV0(reading);
   for (const key of ["tunnel.monitor_packets", "tunnel.i_accept_guessing"]) {
     if (reading.place(key) !== undefined) reading.problem(key, "it belongs to version 0; leave it out");

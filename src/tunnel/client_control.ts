@@ -116,8 +116,7 @@ export class ClientControl {
     } else if (event.type === "welcome") {
       this.#welcome(event.body);
     } else if (event.type === "silent") {
-      // A handshake that is under way for another reason is left alone.
-      if (this.#delivered) this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
+      this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
     } else if (event.type === "closed") {
       this.#again(event.reason, nowNs);
     }
@@ -126,13 +125,14 @@ export class ClientControl {
   /** The machine has slept: a server forgets who is silent for longer than that. Its slots have stood still meanwhile. */
   woke(sleptNs: number, nowNs: number): void {
     if (sleptNs < FORGOTTEN_NS || !this.#delivered) return this.moved(nowNs);
-    this.#again(`this machine has slept for ${Math.round(sleptNs / 1e9)} s`, nowNs);
+    const reason = `this machine has slept for ${Math.round(sleptNs / 1e9)} s`;
+    this.#ports.order({ type: "give up", reason });
   }
 
-  /** The client's address is another one from now on. What a handshake has come to so far is bound to the old one: it
-   * begins again; a session goes on. */
+  /** The client's address is another one from now on, or the network is back. What a handshake has come to since the
+   * server's first answer is bound to the old address: it begins again; a first hello is not, nor is a session. */
   moved(nowNs: number): void {
-    if (this.#delivered || this.#dtls.phase === "connected") return;
+    if (this.#delivered || this.#dtls.phase === "connected" || this.#dtls.phase === "hello") return;
     this.#begin(nowNs);
     this.#advance(nowNs);
   }

@@ -136,6 +136,8 @@ export class ClientPlane extends DataPlane {
       if (!this.#emitter.raw(mail.bytes[0].slice())) this.counters.add("orders_dropped");
     } else if (order.type === "session") {
       this.#newSession(mail);
+    } else if (order.type === "give up") {
+      this.sessionEnded(this.#peer, order.reason);
     } else if (order.type === "move") {
       this.#move(order.fd, order.slot);
     } else if (order.type === "acknowledged") {

@@ -36,6 +36,8 @@ export type Order =
   | { readonly type: "move"; readonly fd: number; readonly slot: number }
   /** Client: the server has the Finished of the newest session. */
   | { readonly type: "acknowledged" }
+  /** Client: the session is lost, for a reason that only main knows. */
+  | { readonly type: "give up"; readonly reason: string }
   /** Says goodbye in slots and ends the Worker. */
   | { readonly type: "stop" }
   | TcpOrder;

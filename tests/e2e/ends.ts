@@ -65,6 +65,8 @@ export interface Status {
   readonly peers: readonly {
     readonly name: string;
     readonly state: string;
+    readonly address: string;
+    readonly reconnects: number;
     readonly slots: Readonly<Record<string, number>>;
   }[];
   readonly counters: Readonly<Record<string, number>>;

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { Ends, INNER_SERVER, PACKET_LEN } from "./ends.ts";
 import { CLIENT, CLIENT_MOVED, isRoot, Lab, SERVER } from "./lab.ts";
-import { assertPacketsAreSlots, assertUniform, sentBy } from "./observer.ts";
+import { assertPacketsAreSlots, assertUniform, dataRecords, sentBy } from "./observer.ts";
 import { sleep } from "./process.ts";
-import { readPcap } from "./pcap.ts";
+import { countBy, readPcap, type SeenDatagram } from "./pcap.ts";
 
 const ignore = !isRoot;
 
@@ -57,7 +57,26 @@ Deno.test({ name: "a client started before its server finds it", ignore }, async
   await ends.answers(INNER_SERVER);
 });
 
-Deno.test({ name: "a client whose address changes is followed, its slots go on", ignore }, async () => {
+/** The session is the first one still, and the server knows where the client is. */
+async function assertFollowed(ends: Ends, to: string): Promise<void> {
+  const said = `${ends.server.lines.slice(-20).join("\n")}\n${ends.client.lines.slice(-20).join("\n")}`;
+  for (const role of ["client", "server"] as const) {
+    const { peers: [peer] } = await ends.status(role);
+    assert.equal(peer.reconnects, 0, `${role}: no handshake but the first`);
+    if (role === "server") assert.ok(peer.address.startsWith(`${to}:`), `${peer.address}\n${said}`);
+  }
+  assert.ok(ends.server.lines.some((line) => line.includes("client moved")));
+}
+
+/** The connection id of a client's record. */
+function idOf({ payload }: SeenDatagram): string {
+  return payload.subarray(1, 9).join();
+}
+
+Deno.test({
+  name: "a client whose address changes is followed within its session, with a new port and id",
+  ignore,
+}, async () => {
   await using lab = await Lab.create();
   const ends = await Ends.configure(lab);
   const finish = await lab.capture("c", `udp and dst host ${SERVER}`);
@@ -72,9 +91,66 @@ Deno.test({ name: "a client whose address changes is followed, its slots go on",
      ip route replace default via 10.61.1.1`,
   );
   await ends.answers(INNER_SERVER);
+  await ends.client.waitFor(/address has changed/);
+  await sleep(1000);
+  await ends.answers(INNER_SERVER);
+  await assertFollowed(ends, CLIENT_MOVED);
   await ends.client.stopCleanly();
   const seen = readPcap(await finish());
-  assert.ok(sentBy(seen, CLIENT_MOVED).length > 0);
+  assertPacketsAreSlots(seen, await ends.trace("client"));
   assertUniform(sentBy(seen, CLIENT), PACKET_LEN);
-  assertUniform(sentBy(seen, CLIENT_MOVED), PACKET_LEN);
+  assert.deepEqual([...countBy(seen, ({ ipLen }) => ipLen).keys()], [PACKET_LEN]);
+  const moved = dataRecords(sentBy(seen, CLIENT_MOVED));
+  const last = moved.at(-1)!;
+  assert.notEqual(last.fromPort, seen[0].fromPort, "another port");
+  const ids = dataRecords(sentBy(seen, CLIENT)).map(idOf);
+  assert.equal(ids.includes(idOf(last)), false, "the id was never seen at the old address");
+});
+
+Deno.test(
+  { name: "a client behind a NAT that gives it another port is followed within its session", ignore },
+  async () => {
+    await using lab = await Lab.create();
+    const ends = await Ends.start(lab);
+    const ports = (await lab.must("client", ["ss", "-Hunpa"])).match(/:(\d+) .*i405/);
+    // Without state, so that the change takes effect at once.
+    await lab.shell(
+      "router",
+      `nft -f - <<END
+     table ip rebind {
+       chain one {
+         type filter hook prerouting priority -300;
+         iifname "c" udp dport 1405 udp sport set 40001
+         iifname "s" udp dport 40001 udp dport set ${ports![1]}
+       }
+     }
+END
+     true`,
+    );
+    await ends.answers(INNER_SERVER);
+    await assertFollowed(ends, CLIENT);
+    const { peers: [{ address }] } = await ends.status("server");
+    assert.equal(address, `${CLIENT}:40001`);
+  },
+);
+
+Deno.test({
+  name: "a client whose process stands still for a while goes on in its session, without a burst",
+  ignore,
+}, async () => {
+  await using lab = await Lab.create();
+  const ends = await Ends.start(lab);
+  ends.client.signal("SIGSTOP");
+  await sleep(3000);
+  const finish = await lab.capture("c", `udp and src host ${CLIENT}`);
+  ends.client.signal("SIGCONT");
+  await ends.answers(INNER_SERVER);
+  await sleep(500);
+  const seen = readPcap(await finish());
+  const first = seen[0].timeNs;
+  const early = seen.filter(({ timeNs }) => timeNs < first + 100_000_000n);
+  assert.ok(early.length <= 105, `${early.length} datagrams in the first 100 ms`);
+  const { peers: [peer] } = await ends.status("client");
+  assert.equal(peer.reconnects, 0);
+  assert.ok(peer.slots.skipped >= 2900, "what was missed is not made up for");
 });

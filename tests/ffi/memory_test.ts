@@ -86,6 +86,8 @@ Deno.test("Functions of the shim check offsets and alignment", () => {
     i405_pacer_start: (off) => symbols.i405_pacer_start(off),
     i405_ring_new: (off) => symbols.i405_ring_new(off),
     i405_ring_dest: (off) => symbols.i405_ring_dest(64, 1, off, 0),
+    i405_ring_move: (off) => symbols.i405_ring_move(64, 1, off, 64, 0),
+    i405_ring_aside: (off) => symbols.i405_ring_aside(64, 1, 64, off, 64),
     i405_observe_read: (off) => symbols.i405_observe_read(-1, off, 1, 0),
   };
   for (const [name, call] of Object.entries(calls)) {
@@ -113,6 +115,9 @@ Deno.test("Functions of rings refuse offsets that are no ring", () => {
     strictEqual(symbols.i405_ring_times(off, 1), EINVAL);
     strictEqual(symbols.i405_ring_keys(off, 1, at, 0, 0, -1), EINVAL);
     strictEqual(symbols.i405_ring_dest(off, 1, at, 0), EINVAL);
+    strictEqual(symbols.i405_ring_move(off, 1, at, at, 0), EINVAL);
+    strictEqual(symbols.i405_ring_aside(off, 1, at, at, at), EINVAL);
+    strictEqual(symbols.i405_ring_credit(off, 1), EINVAL);
     strictEqual(symbols.i405_ring_start(off), EINVAL);
     strictEqual(symbols.i405_ring_free(off), EINVAL);
   }

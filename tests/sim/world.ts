@@ -137,6 +137,7 @@ abstract class End {
     events: StreamRing.create(BRIDGE_RING_LEN).buffer,
   };
   #turnAtNs = Infinity;
+  #standsUntilNs = 0;
   #timerAtNs = Infinity;
 
   constructor(protected readonly world: World, at: EndpointAddress, seed: number, client: boolean) {
@@ -205,11 +206,21 @@ abstract class End {
     this.#turnAt(this.world.time.nowNs());
   }
 
+  /** The process stands still so long, as after SIGSTOP: what comes meanwhile waits in the socket, as much as that holds.
+   * No time passes for `nowNs` of a machine that sleeps; here it does. */
+  stand(ns: number): void {
+    this.#standsUntilNs = this.world.time.nowNs() + ns;
+    this.pacer.stall(this.#standsUntilNs);
+    this.#turnAtNs = Infinity;
+    this.#turnAt(this.#standsUntilNs);
+  }
+
   stop(): void {
     this.order({ type: "stop" });
   }
 
-  #turnAt(timeNs: number): void {
+  #turnAt(wantedNs: number): void {
+    const timeNs = Math.max(wantedNs, this.#standsUntilNs);
     if (timeNs >= this.#turnAtNs) return;
     this.#turnAtNs = timeNs;
     this.world.time.at(timeNs, () => {
@@ -330,7 +341,13 @@ export class SimClient extends End {
       this.wake();
     });
     this.order({ type: "move", fd, slot });
-    this.client.moved(this.world.time.nowNs());
+    this.tell((client) => client.moved(this.world.time.nowNs()));
+  }
+
+  /** What the process notices of its machine. */
+  tell(body: (client: ClientControl) => void): void {
+    body(this.client);
+    this.armControl();
   }
 
   protected override onEvent(event: WorkerEvent): void {

@@ -448,3 +448,15 @@ Deno.test(
     assert.ok(Math.abs(sdNs("classic 250 us") - sdNs("classic 25%")) < 1e-6);
   }),
 );
+
+Deno.test(
+  "loadClientConfig() reads how often another port is taken: never, or after a minute at least",
+  inFolder((folder) => {
+    const rotate = (text: string, more = MINIMAL) => load(folder, `${more}rotate = "${text}"\n`);
+    assert.equal(load(folder, MINIMAL).rotateNs, undefined);
+    assert.equal(rotate("never").rotateNs, undefined);
+    assert.equal(rotate("1 h").rotateNs, 3600e9);
+    assert.match(problemOf(() => rotate("10 s")), /expected "never" or a time of at least a minute/);
+    assert.match(problemOf(() => rotate("1 h", TCP)), /a TCP connection stays where it is/);
+  }),
+);
