@@ -216,15 +216,19 @@ export class ClientPlane extends DataPlane {
    * next slot, whatever waits for one: when the server follows must not depend on that. */
   protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
     if (message.type !== PATH_MESSAGE.challenge || session !== peer.current) return;
-    const isThere = this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift === 0 ||
-      peer.train!.keys.changing;
+    const { keys } = peer.train!;
+    keys.maintain(); // the pacer may have made the change by now
+    const { moving } = keys;
+    const fdIndex = this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift;
+    const isThere = fdIndex === (moving ? 1 : 0);
     const answer = emitPathMessage(isThere ? PATH_MESSAGE.response : PATH_MESSAGE.drop, message.cookie);
     const isWaiting = this.#emitter.asideSlots < this.#answeredAt && equalsConstantTime(answer, this.#answer);
     if (isWaiting) return;
     this.#answer = answer;
     this.#answeredAt = this.#emitter.asideSlots + 1;
     const { burst, datagramLen } = this.#config.up;
-    this.#emitter.aside({ fd: peer.fd, to: peer.address! }, CONTENT_TYPE.returnRoutabilityCheck, answer);
+    const fd = moving ? this.#sockets.before : peer.fd;
+    this.#emitter.aside({ fd, to: peer.address! }, CONTENT_TYPE.returnRoutabilityCheck, answer);
     this.#emitter.credit(burst * datagramLen);
   }
 

@@ -32,6 +32,11 @@ export class ClientSockets {
     return left;
   }
 
+  /** The socket before the newest, if it is still read; else -1. */
+  get before(): number {
+    return this.#memory.i32[(this.#io + IO.udpFd1) >> 2];
+  }
+
   /** The socket that has been left long enough ago, which is not read any more from now on; -1: none. */
   takeLeft(nowNs: number): number {
     const { i32 } = this.#memory;

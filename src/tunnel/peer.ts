@@ -43,6 +43,12 @@ export class SendKeys {
     return this.#pending !== undefined || this.#waitingKey !== undefined || this.#waitingMove !== undefined;
   }
 
+  /** True while the records still leave from the socket before the last move. */
+  get moving(): boolean {
+    const isPending = this.#pending !== undefined && "move" in this.#pending;
+    return isPending || this.#waitingMove !== undefined;
+  }
+
   /** Takes over the key. The change is made at `firstSlot`, or once an earlier change is done. */
   change(sealing: Sealing, firstSlot: number): void {
     if (this.#waitingKey !== undefined) this.#protection.freeKey(this.#waitingKey.sealing.key);

@@ -359,3 +359,16 @@ Deno.test("a challenge to a socket that was left is answered by path_drop: the p
   assert.deepEqual(world.server.moves, [addressText(PLACE)]);
   assert.ok(down >= 90, `${down}`);
 });
+
+Deno.test("a challenge that comes while a change of sockets waits for its slot is answered from where the client still is", () => {
+  const { world } = up();
+  world.network.move(CLIENT_AT, PLACE); // the server will probe this place
+  world.client.moveTo(placeOf(8), 400); // a second from now
+  exchange(world, 0.5 * SECOND);
+  assert.deepEqual(world.server.moves, [addressText(PLACE)]);
+  const early = world.network.traceOf("client").slice(300, 399);
+  assert.equal(new Set(early.map(({ path }) => path.split(">")[0])).size, 1);
+  const { down } = exchange(world, 2 * SECOND);
+  assert.deepEqual(world.server.moves, [addressText(PLACE), addressText(placeOf(8))]);
+  assert.ok(down > 380, `${down}`);
+});
