@@ -20,6 +20,8 @@ export interface KeyShare {
   /** The shared secret, or `undefined` if the peer's share is invalid: illegal_parameter. A secret uses the private key
    * up: another call is a defect and throws. */
   finish(peerShare: Uint8Array): Uint8Array | undefined;
+  /** The same half with a private key of its own to use up. Not after `finish` or `wipe`. */
+  copy(): KeyShare;
   wipe(): void;
 }
 
@@ -45,10 +47,15 @@ export function generate(group: number, entropy: Entropy): KeyShare {
   const seed = seedOf(made.clientSeedLen, entropy);
   const privateKey = made.privateKey(seed);
   wipe(seed);
+  return keyShare(group, made, privateKey, made.clientShare(privateKey));
+}
+
+/** `privateKey` is its own from here on. */
+function keyShare(group: number, made: Group, privateKey: Uint8Array, share: Uint8Array): KeyShare {
   let used = false;
   return {
     group,
-    share: made.clientShare(privateKey),
+    share,
     finish(peerShare) {
       assert(!used, "a private key serves one exchange");
       const secret = peerShare.length === made.serverShareLen
@@ -58,6 +65,10 @@ export function generate(group: number, entropy: Entropy): KeyShare {
       used = true;
       wipe(privateKey);
       return secret;
+    },
+    copy() {
+      assert(!used, "a private key that is used up has no copy");
+      return keyShare(group, made, privateKey.slice(), share);
     },
     wipe() {
       used = true;

@@ -29,6 +29,16 @@ export class Transcript {
     return transcript;
   }
 
+  /** Another one that begins with the same messages. */
+  clone(): Transcript {
+    const copy = new Transcript();
+    copy.#name = this.#name;
+    copy.#running = this.#running?.clone();
+    copy.#kept = [...this.#kept];
+    copy.#keptLen = this.#keptLen;
+    return copy;
+  }
+
   /** The chosen hash, if it is. */
   get hashName(): HashName | undefined {
     return this.#name;

@@ -1,6 +1,7 @@
 /** The client's handshake over datagrams, DTLS 1.3 (RFC 9147): bytes and time in, bytes and the next deadline out. It
  * goes on for ever until it is connected or the peer proves to be wrong. */
 
+import { equalsConstantTime } from "../base/mod.ts";
 import type { SecretPair } from "../crypto/key_schedule.ts";
 import type { CipherSuite } from "../crypto/suites.ts";
 import { wipe } from "../crypto/wipe.ts";
@@ -10,15 +11,17 @@ import type { ConnectionIdOffer } from "../handshake/server_hello_checks.ts";
 import type { Entropy } from "../handshake/types.ts";
 import { ALERT, alertName } from "../wire/alert.ts";
 import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
-import { HANDSHAKE_HEADER_LEN } from "../wire/handshake_header.ts";
+import { HANDSHAKE_HEADER_LEN, type HandshakeHeader } from "../wire/handshake_header.ts";
 import { DtlsEndpoint, type DtlsResult, type TimerOptions } from "./dtls_endpoint.ts";
 import { DATAGRAM_LEN_MAX } from "./filler.ts";
-import type { ReassembledMessage } from "./reassembly.ts";
+import { type ReassembledMessage, Reassembly } from "./reassembly.ts";
 
 export type { DtlsResult, Phase } from "./dtls_endpoint.ts";
 
 // Chosen here.
 const SILENT_TIMEOUTS_MAX = 3;
+/** Other hellos of the server's that are tried in one handshake: each costs a key exchange, and anybody may send them. */
+const RIVALS_MAX = 8;
 /** Before the body of a hello in one fragment. */
 const RECORD_OVERHEAD = PLAINTEXT_HEADER_LEN + HANDSHAKE_HEADER_LEN;
 
@@ -30,6 +33,9 @@ export interface DtlsClientOptions extends TimerOptions {
   readonly entropy: Entropy;
   /** Every datagram has exactly so many bytes; at least `datagramLenMin`. 0: no padding, for foreign peers. */
   readonly datagramLen: number;
+  /** Answers to a first hello have the number of its record, as a HelloGate's have: those to one that was given up are
+   * told from those to the present one. */
+  readonly numberedAnswers?: boolean;
   /** Groups that the first hello has a share of already; our servers ask for one in any case. */
   readonly shareGroups?: readonly number[];
   /** Absent: connection ids are not offered. */
@@ -56,6 +62,11 @@ export class DtlsClient extends DtlsEndpoint {
   readonly #options: DtlsClientOptions;
   #refusal: string | undefined;
   #silentTimeouts = 0;
+  /** From the server's hello until a record proves it: the machine before it, the hello, and others that come. */
+  #unproven: { readonly before: ClientHandshake; body: Uint8Array; readonly rivals: Reassembly } | undefined;
+  #rivalCount = 0;
+  /** Of the record of the first hello. */
+  #firstNumber = 0;
 
   /** Throws RangeError for a datagramLen that the first hello does not fit. */
   constructor(options: DtlsClientOptions) {
@@ -77,6 +88,7 @@ export class DtlsClient extends DtlsEndpoint {
 
   /** Queues the first ClientHello. */
   start(nowNs: number): void {
+    this.#firstNumber = this.plaintextNumber;
     this.machine.start();
     this.sendFlight(this.machine.takeMessages(), nowNs);
     this.#repeatSoon(nowNs);
@@ -89,18 +101,22 @@ export class DtlsClient extends DtlsEndpoint {
 
   /** Forgets this handshake and begins another with a fresh ClientHello. */
   restart(nowNs: number): void {
-    this.close();
+    this.destroy();
     this.reset(0);
     this.machine = this.#newMachine();
-    this.result = undefined;
     this.#refusal = undefined;
-    this.#silentTimeouts = 0;
+    this.#silentTimeouts = this.#rivalCount = 0;
     this.start(nowNs);
   }
 
   /** To be told of an authentic record of epoch 3 or later: the server has our Finished (RFC 9147 §5.8.4). */
   noteAuthenticRecord(): void {
     if (this.phase === "finished") this.#connected();
+  }
+
+  override close(): void {
+    this.opened();
+    super.close();
   }
 
   /** Why nothing comes of it so far, as far as one can tell; nothing of it is proven. */
@@ -125,10 +141,58 @@ export class DtlsClient extends DtlsEndpoint {
   }
 
   protected deliver({ epoch, type, body }: ReassembledMessage): boolean {
-    const failure = this.machine.receive(epoch === 0 ? 0 : 2, type, body);
-    if (failure === undefined || this.machine.state === "failed") return true;
-    this.#refusal = failure.reason; // a hello in the clear that did not pass: perhaps somebody else's
-    return false;
+    if (epoch === 0) return this.#takeHello(type, body);
+    this.machine.receive(2, type, body);
+    return true;
+  }
+
+  /** A hello comes in the clear, perhaps from anybody, or from a handshake that this end has forgotten: the machine as it
+   * was before is kept for another one. */
+  #takeHello(type: number, body: Uint8Array): boolean {
+    const before = this.machine;
+    const machine = before.state === "server hello" ? before.branch() : before;
+    const failure = machine.receive(0, type, body);
+    if (failure !== undefined) {
+      if (machine !== before) machine.wipe();
+      this.#refusal = failure.reason;
+      return false;
+    }
+    this.machine = machine;
+    if (machine.handshakeSecrets === undefined) before.wipe(); // asked for another hello
+    else this.#unproven = { before, body: body.slice(), rivals: new Reassembly(this.reassembly.next) };
+    return true;
+  }
+
+  protected isStale(sequenceNumber: number): boolean {
+    return this.#options.numberedAnswers === true && this.phase === "hello" &&
+      sequenceNumber < this.#firstNumber;
+  }
+
+  /** While nothing has opened, another hello of the server's takes the place of the one that was taken. */
+  protected rival(header: HandshakeHeader, fragment: Uint8Array): void {
+    const unproven = this.#unproven;
+    if (unproven === undefined || header.messageSeq !== unproven.rivals.next) return;
+    unproven.rivals.add(header, fragment, 0);
+    const message = unproven.rivals.peek();
+    if (message === undefined) return;
+    unproven.rivals.discard();
+    if (equalsConstantTime(message.body, unproven.body) || this.#rivalCount >= RIVALS_MAX) return;
+    this.#rivalCount++;
+    const machine = unproven.before.branch();
+    if (
+      machine.receive(0, message.type, message.body) !== undefined || machine.handshakeSecrets === undefined
+    ) {
+      return machine.wipe();
+    }
+    this.machine.wipe();
+    this.machine = machine;
+    unproven.body = message.body.slice();
+    this.replaceKeys();
+  }
+
+  protected opened(): void {
+    this.#unproven?.before.wipe();
+    this.#unproven = undefined;
   }
 
   protected advanced(): void {

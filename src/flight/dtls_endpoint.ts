@@ -15,7 +15,11 @@ import {
 import { ALERT, alertName, emitAlert, parseAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { ackNumbersFitting, emitAck, parseAck, type RecordNumber } from "../wire/dtls_ack.ts";
-import { HANDSHAKE_HEADER_LEN, parseHandshakeHeader } from "../wire/handshake_header.ts";
+import {
+  HANDSHAKE_HEADER_LEN,
+  type HandshakeHeader,
+  parseHandshakeHeader,
+} from "../wire/handshake_header.ts";
 import { EarlyRecords } from "./early_records.ts";
 import { filler, FILLER_LEN_MIN } from "./filler.ts";
 import { OutgoingFlight, type Packing, type RecordMaker } from "./outgoing_flight.ts";
@@ -182,6 +186,12 @@ export abstract class DtlsEndpoint {
   /** A message was handled, or a flight acknowledged; changes `phase`. */
   protected abstract advanced(nowNs: number): void;
   protected abstract timedOut(nowNs: number): void;
+  /** Whether a record in the clear with this number answers something that this handshake has not sent. */
+  protected abstract isStale(sequenceNumber: number): boolean;
+  /** A record of epoch 2 was authentic. */
+  protected abstract opened(): void;
+  /** Part of a message in the clear of which another one was taken before: a copy, or its rival. */
+  protected abstract rival(header: HandshakeHeader, fragment: Uint8Array): void;
   /** A message of the peer's came that was handled before. `epoch` 0: unauthenticated. */
   protected abstract repeated(epoch: number, nowNs: number): void;
 
@@ -260,6 +270,8 @@ export abstract class DtlsEndpoint {
     const { contentType, content, epoch, sequenceNumber } = record;
     if (epoch !== 0) {
       this.drops.malformed++;
+    } else if (contentType === CONTENT_TYPE.handshake && this.isStale(sequenceNumber)) {
+      this.drops.unplaced++;
     } else if (contentType === CONTENT_TYPE.handshake) {
       this.peerPlaintextNumber = sequenceNumber < PLAINTEXT_NUMBER_USUAL ? sequenceNumber : 0;
       this.#handshakeRecord(content, { epoch, sequenceNumber }, datagramLen, nowNs);
@@ -284,6 +296,7 @@ export abstract class DtlsEndpoint {
       return;
     }
     this.#opened = true;
+    this.opened();
     const { contentType, content, epoch, sequenceNumber } = opened;
     if (contentType === CONTENT_TYPE.handshake) {
       this.#handshakeRecord(content, { epoch, sequenceNumber }, datagramLen, nowNs);
@@ -322,8 +335,10 @@ export abstract class DtlsEndpoint {
       off = start + header.fragmentLen;
       // Nothing new belongs to a handshake that is over, whoever sends it.
       const isLate = this.#isOver && header.messageSeq >= this.reassembly.next;
-      const fate = isLate ? "dropped" : this.reassembly.add(header, content.subarray(start, off), epoch);
+      const fragment = content.subarray(start, off);
+      const fate = isLate ? "dropped" : this.reassembly.add(header, fragment, epoch);
       if (fate === "dropped") this.drops.unplaced++;
+      if (fate === "old" && epoch === 0 && !this.#opened) this.rival(header, fragment);
       fates.add(fate);
     }
     return fates;
@@ -350,6 +365,14 @@ export abstract class DtlsEndpoint {
       if (messages.length > 0) this.sendFlight(messages, nowNs);
       this.advanced(nowNs);
     }
+  }
+
+  /** Forgets keys under which nothing has opened, and takes those of the machine as it is now. */
+  protected replaceKeys(): void {
+    this.#sendKeys?.wipe();
+    this.#receiveKeys?.wipe();
+    this.#sendKeys = this.#receiveKeys = undefined;
+    this.#installKeys();
   }
 
   #installKeys(): void {

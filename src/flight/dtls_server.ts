@@ -87,6 +87,15 @@ export class DtlsServer extends DtlsEndpoint {
     }
   }
 
+  protected isStale(): boolean {
+    return false;
+  }
+
+  /** The cookie has chosen the client's hello. */
+  protected rival(): void {}
+
+  protected opened(): void {}
+
   protected timedOut(nowNs: number): void {
     this.resend(nowNs);
   }

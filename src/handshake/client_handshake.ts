@@ -60,7 +60,7 @@ export class ClientHandshake {
   state: "start" | "server hello" | "encrypted extensions" | "finished" | "done" | "failed" = "start";
   readonly #options: ClientHandshakeOptions;
   readonly #random = new Uint8Array(RANDOM_LEN);
-  readonly #transcript = new Transcript();
+  #transcript = new Transcript();
   #offers: readonly PskOffer[];
   #shares: KeyShare[] = [];
   #retry: CheckedRetry | undefined;
@@ -73,6 +73,21 @@ export class ClientHandshake {
     assert(options.offers.length > 0, "a client offers a key");
     this.#options = options;
     this.#offers = options.offers;
+  }
+
+  /** Another one that waits for the server's hello as this does, with secrets of its own: hellos come in the clear, and of
+   * several nobody knows the true one before something opens. */
+  branch(): ClientHandshake {
+    assert(this.state === "server hello", "a handshake branches before the server's hello");
+    const own = (offer: PskOffer) => ({ ...offer, psk: offer.psk.slice() });
+    const copy = new ClientHandshake({ ...this.#options, offers: this.#options.offers.map(own) });
+    copy.#random.set(this.#random);
+    copy.#transcript = this.#transcript.clone();
+    copy.#offers = copy.#options.offers.filter((_, i) => this.#offers.includes(this.#options.offers[i]));
+    copy.#shares = this.#shares.map((share) => share.copy());
+    copy.#retry = this.#retry;
+    copy.state = this.state;
+    return copy;
   }
 
   /** Whether a HelloRetryRequest came. */

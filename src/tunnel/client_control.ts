@@ -10,7 +10,7 @@ import type { Order, WorkerEvent } from "./messages.ts";
 import { CONNECTION_ID_LEN } from "./own_ids.ts";
 
 // Chosen here.
-/** A handshake that gets nowhere starts again from a fresh ClientHello after so long, or so many slots: each of its
+/** A handshake that gets no further starts again from a fresh ClientHello after so long, or so many slots: each of its
  * datagrams waits for one. */
 const RESTART_NS = 6e9;
 const RESTART_SLOTS = 16;
@@ -65,9 +65,12 @@ export class ClientControl {
   reconnects = 0;
   readonly #options: DtlsClientOptions;
   readonly #ports: ClientControlPorts;
-  #dtls: DtlsClient;
+  readonly #dtls: DtlsClient;
   #delivered = false;
-  #startedNs: number;
+  /** When it began, or got on the last time. */
+  #progressNs: number;
+  /** When the cookie came. */
+  #cookieNs: number;
   #reportAtNs: number;
   #firstNs: number;
   readonly #restartNs: number;
@@ -80,6 +83,7 @@ export class ClientControl {
     const ofVersion1 = {
       connectionIds: { own: new Uint8Array(0), peerLen: CONNECTION_ID_LEN },
       helloRepeatNs: Math.max(HELLO_REPEAT_NS, intervalNs),
+      numberedAnswers: true,
     };
     this.#options = {
       ...options,
@@ -91,7 +95,7 @@ export class ClientControl {
     this.#ports = ports;
     this.#dtls = new DtlsClient(this.#options);
     this.#dtls.start(nowNs);
-    this.#firstNs = this.#startedNs = nowNs;
+    this.#firstNs = this.#progressNs = this.#cookieNs = nowNs;
     this.#reportAtNs = nowNs + REPORT_NS;
   }
 
@@ -108,7 +112,7 @@ export class ClientControl {
   handle(event: WorkerEvent, nowNs: number): void {
     if (event.type === "handshake") {
       if (this.#isConnected) return;
-      this.#dtls.receive(event.datagram, nowNs);
+      this.#receive(event.datagram, nowNs);
       this.#advance(nowNs);
       if (this.#isConnected) this.#ports.order({ type: "acknowledged" });
     } else if (event.type === "authentic") {
@@ -137,17 +141,25 @@ export class ClientControl {
     this.#advance(nowNs);
   }
 
+  #receive(datagram: Uint8Array, nowNs: number): void {
+    const before = this.#dtls.phase;
+    this.#dtls.receive(datagram, nowNs);
+    if (this.#dtls.phase === before) return;
+    this.#progressNs = nowNs;
+    if (this.#dtls.phase === "cookie") this.#cookieNs = nowNs;
+  }
+
   nextTimeoutNs(): number {
     if (this.#isConnected) return Infinity;
     // Once the session is handed over, its silence decides: the data Worker tells.
-    const restartAtNs = this.#delivered ? Infinity : this.#startedNs + this.#restartNs;
+    const restartAtNs = this.#delivered ? Infinity : this.#progressNs + this.#restartNs;
     return Math.min(this.#dtls.nextTimeoutNs(), restartAtNs, this.#reportAtNs);
   }
 
   handleTimeout(nowNs: number): void {
     if (this.#isConnected) return;
     if (nowNs >= this.#reportAtNs) this.#report(nowNs);
-    const stuck = nowNs >= this.#startedNs + this.#restartNs && !this.#delivered;
+    const stuck = nowNs >= this.#progressNs + this.#restartNs && !this.#delivered;
     if (stuck || this.#dtls.phase === "failed") this.#begin(nowNs);
     else this.#dtls.handleTimeout(nowNs);
     this.#advance(nowNs);
@@ -179,6 +191,7 @@ export class ClientControl {
         port: 0,
         scope: 0,
         localPort: 0,
+        roundTripNs: nowNs - this.#cookieNs,
       },
       result.clientSecret,
       result.serverSecret,
@@ -223,11 +236,9 @@ export class ClientControl {
   }
 
   #begin(nowNs: number): void {
-    this.#dtls.destroy();
-    this.#dtls = new DtlsClient(this.#options);
-    this.#dtls.start(nowNs);
+    this.#dtls.restart(nowNs); // its record numbers go on, so that late answers to the old hellos are known
     this.#delivered = false;
-    this.#startedNs = nowNs;
+    this.#progressNs = this.#cookieNs = nowNs;
   }
 
   /** A wrong key told apart from a silent server, as far as the protocol allows: both are silence, but only a server

@@ -104,7 +104,8 @@ export class ClientInnerV1 implements ClientInner {
   control(type: number, off: number, len: number): void {
     const { memory, peer } = this.#line;
     if (type === INNER_TYPE.close) return this.#line.end("the server closed the session");
-    if (type !== INNER_TYPE.serverWelcome) return;
+    // What the old session says is not meant for the one that is about to replace it.
+    if (type !== INNER_TYPE.serverWelcome || peer.pending !== undefined) return;
     const body = memory.u8.slice(off, off + len);
     const welcome = parseServerWelcome(body);
     if (welcome === undefined) {
@@ -120,7 +121,7 @@ export class ClientInnerV1 implements ClientInner {
   keep(): void {
     const { peer, emitter } = this.#line;
     const isOpen = peer.current !== undefined && this.#welcomed;
-    if (emitter.waiting > 0 || (peer.pending === undefined && (isOpen || peer.current === undefined))) return;
+    if (emitter.saying || (peer.pending === undefined && (isOpen || peer.current === undefined))) return;
     this.#sendParameters();
   }
 

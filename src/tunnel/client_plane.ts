@@ -26,7 +26,8 @@ const QUEUE_LEN = 256 * 1024;
 /** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
 const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;
-/** The server says nothing under new keys before a record of ours has come: that takes slots of ours, some lost. */
+/** The server says nothing under new keys before a record of ours has come: that takes slots of ours, some lost, and as
+ * long again as its flight did. */
 const FIRST_SIGN_INTERVALS = 6;
 const CLOSE_WAIT_MAX_NS = 1e9;
 /** A server that has said nothing of streams so long after its welcome serves none. */
@@ -48,6 +49,8 @@ export class ClientPlane extends DataPlane {
   readonly #sockets: ClientSockets;
   /** Slot of the last change of sockets that main was asked for. */
   #rotatedAt = 0;
+  /** For the pending session's first sign of life, beside the usual silence. */
+  #firstSignNs = 0;
   /** To the last challenge, and how many slots will have gone aside when it has left. */
   #answer: Uint8Array = new Uint8Array(0);
   #answeredAt = 0;
@@ -145,7 +148,7 @@ export class ClientPlane extends DataPlane {
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#peer.open = false;
       this.#closingAtNs = this.nowNs +
-        Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 3) * this.#config.up.intervalNs);
+        Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 5) * this.#config.up.intervalNs);
       this.#inner.goodbye();
     }
   }
@@ -183,6 +186,7 @@ export class ClientPlane extends DataPlane {
     peer.pendingAddress = peer.address;
     peer.pendingFd = peer.fd;
     peer.lastAuthenticNs = this.nowNs;
+    this.#firstSignNs = FIRST_SIGN_INTERVALS * this.#config.up.intervalNs + order.roundTripNs;
     peer.open = this.#reported = false;
     this.#emitter.dropRaw();
     this.#inner.begin(peer.pending);
@@ -267,8 +271,8 @@ export class ClientPlane extends DataPlane {
 
   protected pump(): number {
     this.#emitter.pump(this.#peer.queue);
-    const wait = this.#peer.queue.count > 0 || this.#emitter.rawWaiting > 0 ||
-      (this.#peer.open && this.tunBudget() === 0);
+    const { open, queue } = this.#peer;
+    const wait = this.#emitter.rawWaiting > 0 || open && (queue.count > 0 || this.tunBudget() === 0);
     return wait ? this.#emitter.nextRoomNs() : Infinity;
   }
 
@@ -329,9 +333,8 @@ export class ClientPlane extends DataPlane {
     }
     if (this.#reported || !(this.#inner.isSilenceBad || worn)) return;
     const silentNs = this.nowNs - this.#peer.lastAuthenticNs;
-    const { up, down } = this.#config;
-    const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * down.intervalNs) +
-      (this.#peer.pending === undefined ? 0 : FIRST_SIGN_INTERVALS * up.intervalNs);
+    const limitNs = Math.max(SILENCE_NS, SILENCE_INTERVALS * this.#config.down.intervalNs) +
+      (this.#peer.pending === undefined ? 0 : this.#firstSignNs);
     if (silentNs < limitNs && !worn) return;
     this.#reported = true;
     this.#peer.open = false;

@@ -2,7 +2,7 @@
  * inner control) · 3 inner packets from the queue into the newest plaintext that has not been taken · 4 freeze and
  * seal · 5 send.
  * 1–3 are the data Worker's; 4 and 5 the pacer's, which alone decides their moments. A slot that finds no plaintext
- * carries chaff: nothing here can delay, add, or leave out a slot. */
+ * carries chaff: nothing here can delay, add, or leave out a slot. Nor do inner packets move 2 to another slot. */
 
 import { assert } from "../base/mod.ts";
 import { AEAD_TAG_LEN } from "../crypto/suites.ts";
@@ -84,6 +84,11 @@ export class Emitter extends SlotRing implements FrameTaker {
   #epochBits = 0;
   /** Bytes used in the newest plaintext if packets may be appended to it, else 0. */
   #openUsed = 0;
+  /** Plaintexts made when the session itself had put its last one, modulo 2^32. */
+  #saidUntil = 0;
+  #admits = false;
+  /** Up to this slot inner packets may be bound, since they were admitted. */
+  #boundToSlot = -1;
 
   constructor(memory: Memory, pacer: Pacer, options: EmitterOptions) {
     const { train, seed, startNs, fd, to, from, traceCount, cid, prefix } = options;
@@ -145,6 +150,13 @@ export class Emitter extends SlotRing implements FrameTaker {
     emitUnifiedHeader(header, cid, this.memory.u8.subarray(this.#headerTemplate));
   }
 
+  /** To be told whether inner packets may come now: from then on, and for as long as some may be left, what the session
+   * itself has to say takes their places into account. */
+  admit(inner: boolean): void {
+    if (this.#admits && !inner) this.#boundToSlot = this.slotNext + Math.ceil(this.depth / this.train.burst);
+    this.#admits = inner;
+  }
+
   setDestination(fd: number, to: EndpointAddress, from?: EndpointAddress): void {
     this.pacer.ringDest(this.ring, fd, to, from);
   }
@@ -171,6 +183,11 @@ export class Emitter extends SlotRing implements FrameTaker {
   /** Slots that have gone aside so far. */
   get asideSlots(): number {
     return this.memory.f64[(this.ring + RING.aside) >> 3];
+  }
+
+  /** Whether something that the session itself has said has not left yet. */
+  get saying(): boolean {
+    return ((this.#saidUntil - Atomics.load(this.memory.i32, (this.ring + RING.taken) >> 2)) | 0) > 0;
   }
 
   /** Bytes of inner packets that may be taken in now (late binding: a few slots' worth, design §2). */
@@ -214,7 +231,7 @@ export class Emitter extends SlotRing implements FrameTaker {
    * is free. RFC 8446 §5.4: content, its type, zeros. */
   content(contentType: number, bytes: Uint8Array): boolean {
     assert(bytes.length + 1 <= this.plaintextLen, "a control content fits one record");
-    const off = this.claim();
+    const off = this.#claimLevel();
     if (off === 0) return false;
     this.#writeContent(off, contentType, bytes);
     this.publish();
@@ -232,7 +249,7 @@ export class Emitter extends SlotRing implements FrameTaker {
    * record's count is told with `token` later, if one is given. */
   control(frame: Uint8Array, token?: number): boolean {
     if (frame.length > this.frameRoom) return false;
-    const off = this.claim();
+    const off = this.#claimLevel();
     if (off === 0) return false;
     this.#begin(off);
     this.#packer.control(frame);
@@ -250,11 +267,12 @@ export class Emitter extends SlotRing implements FrameTaker {
     }
   }
 
-  /** Moves packets of `queue` into plaintexts, as far as late binding allows. Returns how many were moved whole. */
+  /** Moves packets of `queue` into plaintexts, as far as late binding allows, while they are admitted. Returns how many
+   * were moved whole. */
   pump(queue: PacketQueue): number {
     this.#pumpRaw();
     let moved = 0;
-    while (queue.count > 0) {
+    while (this.#admits && queue.count > 0) {
       const off = this.#reopen() || this.#beginData();
       if (off === 0) break;
       moved += this.#packInto(queue);
@@ -296,7 +314,7 @@ export class Emitter extends SlotRing implements FrameTaker {
 
   #pumpRaw(): void {
     while (this.#raw.length > 0) {
-      const off = this.claim();
+      const off = this.#claimLevel();
       if (off === 0) return;
       this.memory.u8.set(this.#raw.shift()!, off);
       this.publish(BUF_KIND.raw);
@@ -309,6 +327,21 @@ export class Emitter extends SlotRing implements FrameTaker {
     if (this.#tokens.length > 0) this.collect(); // before the oldest plaintexts are overwritten
     const off = super.claim(most);
     if (off !== 0) this.#openUsed = 0;
+    return off;
+  }
+
+  /** As `claim`, for what the session itself has to say: it leaves in the same slot whether inner packets are bound
+   * before it or not, since padding takes the places of those that are missing. Hellos and changes of keys are to be
+   * seen, and would tell by their slots that there was data, or by what is lost with one of these. */
+  #claimLevel(): number {
+    const mayBeBound = this.#admits || this.slotNext <= this.#boundToSlot;
+    while (mayBeBound && this.waiting < this.depth) {
+      const off = this.#beginData();
+      if (off === 0) break;
+      this.#finishPlaintext(off);
+    }
+    const off = this.claim();
+    if (off !== 0) this.#saidUntil = (this.made + 1) >>> 0;
     return off;
   }
 

@@ -31,6 +31,8 @@ export type Order =
     readonly port: number;
     readonly scope: number;
     readonly localPort: number;
+    /** Of a client: how long the server's flight took to come. */
+    readonly roundTripNs: number;
   }
   /** Client: sends from the socket `fd` from now on, or from slot `slot` (0: from now on). */
   | { readonly type: "move"; readonly fd: number; readonly slot: number }

@@ -118,8 +118,7 @@ export class Peer implements InboundPeer {
   /** The session under whose keys the train leaves. A session's key is made once, for one train: a second ring under
    * it would count from 0 again and repeat nonces. */
   keyed: Session | undefined;
-  /** True once inner packets may flow. */
-  open = false;
+  #open = false;
   lastAuthenticNs = 0;
   /** The session that carries the peer's streams: frames of another one are not for them. */
   streaming: Session | undefined;
@@ -134,6 +133,16 @@ export class Peer implements InboundPeer {
     this.queue = new PacketQueue(memory, queueLen);
     this.reassembler = new Reassembler(memory);
     this.unpacker = new Unpacker(memory.u8, this.reassembler, frames);
+  }
+
+  /** True once inner packets may flow. To be set anew for each train. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  set open(open: boolean) {
+    this.#open = open;
+    this.train?.emitter.admit(open);
   }
 
   /** The pending session proved itself: it replaces the current one. */

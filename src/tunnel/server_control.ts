@@ -205,6 +205,7 @@ export class ServerControl {
         port: event.from.port,
         scope: event.from.scope ?? 0,
         localPort: event.local?.port ?? 0,
+        roundTripNs: 0,
       },
       result.serverSecret,
       result.clientSecret,

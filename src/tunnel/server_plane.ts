@@ -454,7 +454,7 @@ export class ServerPlane extends DataPlane {
       const emitter = peer.train?.emitter;
       emitter?.pump(peer.queue);
       if (emitter === undefined || peer.queue.count === 0) this.#active.delete(peer);
-      else wakeNs = Math.min(wakeNs, emitter.nextRoomNs());
+      else if (peer.open) wakeNs = Math.min(wakeNs, emitter.nextRoomNs());
     }
     return wakeNs;
   }

@@ -4,6 +4,7 @@
 import { assert, concat } from "../../src/base/mod.ts";
 import { Mux, type MuxLimits } from "../../src/mux/mux.ts";
 import type {
+  Clock,
   EndpointAddress,
   StreamAddress,
   StreamCommands,
@@ -58,13 +59,13 @@ export class LocalSide implements StreamEvents {
   readonly datagrams: { id: number; address: StreamAddress; bytes: Uint8Array }[] = [];
   lostCount = 0;
   readonly #commands: () => StreamCommands;
-  readonly #time: VirtualTime;
+  readonly #time: Clock;
   readonly #chunk = new Uint8Array(CHUNK_LEN);
   #nextId: number;
 
   constructor(
     commands: () => StreamCommands,
-    time: VirtualTime,
+    time: Clock,
     jobs: Map<number, Job>,
     client: boolean,
   ) {

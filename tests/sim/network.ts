@@ -47,7 +47,7 @@ export interface NetworkCounters {
   duplicated: number;
   corrupted: number;
   reordered: number;
-  /** Sent while the network was parted, or to an address where nobody is. */
+  /** Sent while the network was parted or its sender muted, or to an address where nobody is. */
   undelivered: number;
   delivered: number;
 }
@@ -84,6 +84,7 @@ export class SimNetwork {
   readonly #seed: number;
   readonly #byOwn = new Map<string, Participant>();
   readonly #byOuter = new Map<string, Participant>();
+  readonly #muted = new Set<string>();
   #parted = false;
 
   constructor(time: VirtualTime, seed: number, conditions: NetworkConditions = {}) {
@@ -117,6 +118,12 @@ export class SimNetwork {
     this.#parted = parted;
   }
 
+  /** While muted, all that this participant sends is lost: a path that works one way only. */
+  mute(name: string, muted: boolean): void {
+    if (muted) this.#muted.add(name);
+    else this.#muted.delete(name);
+  }
+
   /** Takes a datagram off the participant at `from`, its own address. `bytes` is copied. */
   send(from: EndpointAddress, to: EndpointAddress, bytes: Uint8Array): void {
     const sender = this.#byOwn.get(addressText(from));
@@ -132,7 +139,8 @@ export class SimNetwork {
     sender.random.seek(sender.sentCount++ * WORDS_PER_DATAGRAM);
     const datagram = { bytes: bytes.slice(), from: sender.outer, to };
     this.tap?.({ ...datagram, bytes: bytes.slice() });
-    this.#carry(datagram, sender.random);
+    if (this.#muted.has(sender.name)) this.counters.undelivered++;
+    else this.#carry(datagram, sender.random);
   }
 
   /** Puts a datagram of somebody else's on the path, with whatever source address: it arrives at once, unless the

@@ -1,10 +1,10 @@
-/** PlainProtection that remembers what every key of the world has sealed, by the key's bytes and not by its id: two ids
+/** A RecordProtection that remembers what every key of the world has sealed, by the key's bytes and not by its id: two ids
  * of one key are one key. A nonce used twice throws at once, in whoever sealed. */
 
 import { assert, toHex } from "../../src/base/mod.ts";
 import type { Memory, RecordProtection } from "../../src/ports/mod.ts";
-import { KEY_MATERIAL, RECORD } from "../../src/ports/mod.ts";
 import { PlainProtection } from "../../src/record/plain_protection.ts";
+import { KEY_MATERIAL, RECORD } from "../../src/ports/mod.ts";
 
 /** Record numbers that each key has sealed: one ledger for all participants. */
 export class NonceLedger {
@@ -24,13 +24,14 @@ export class NonceLedger {
 
 export class LedgerProtection implements RecordProtection {
   readonly #memory: Memory;
-  readonly #plain: PlainProtection;
+  readonly #inner: RecordProtection;
   readonly #ledger: NonceLedger;
   readonly #names = new Map<number, string>();
 
-  constructor(memory: Memory, ledger: NonceLedger) {
+  /** `inner` does the work, over the same `memory`. */
+  constructor(memory: Memory, ledger: NonceLedger, inner: RecordProtection = new PlainProtection(memory)) {
     this.#memory = memory;
-    this.#plain = new PlainProtection(memory);
+    this.#inner = inner;
     this.#ledger = ledger;
   }
 
@@ -41,22 +42,22 @@ export class LedgerProtection implements RecordProtection {
 
   newKey(materialOff: number): number {
     const name = toHex(this.#memory.u8.slice(materialOff, materialOff + KEY_MATERIAL.sn));
-    const key = this.#plain.newKey(materialOff);
+    const key = this.#inner.newKey(materialOff);
     this.#names.set(key, name);
     return key;
   }
 
   freeKey(key: number): void {
-    this.#plain.freeKey(key);
+    this.#inner.freeKey(key);
     this.#names.delete(key);
   }
 
   unmaskBatch(records: number, count: number): void {
-    this.#plain.unmaskBatch(records, count);
+    this.#inner.unmaskBatch(records, count);
   }
 
   openBatch(records: number, count: number): number {
-    return this.#plain.openBatch(records, count);
+    return this.#inner.openBatch(records, count);
   }
 
   sealBatch(records: number, count: number): void {
@@ -66,6 +67,6 @@ export class LedgerProtection implements RecordProtection {
       assert(name !== undefined, "a key that seals is alive");
       this.#ledger.note(name, u32[(at + RECORD.seqHi) >> 2] * 2 ** 32 + u32[(at + RECORD.seqLo) >> 2]);
     }
-    this.#plain.sealBatch(records, count);
+    this.#inner.sealBatch(records, count);
   }
 }

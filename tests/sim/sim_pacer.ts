@@ -17,12 +17,13 @@ import type {
 import { BUF, BUF_KIND, BUF_WORD, RECORD, RING, TRACE, TRACE_FLAG } from "../../src/ports/mod.ts";
 import type { KeySet } from "./sim_ring.ts";
 import { configSound, SimRing } from "./sim_ring.ts";
-import type { VirtualTime } from "./virtual_time.ts";
+import type { Timeline } from "./virtual_time.ts";
 
 /** What a slot with data does that one without does not: leaves 50 µs late · sends its first record twice · is a byte
  * shorter · is not sent · shows another epoch. As I405_FAULT_* of c/i405.h. */
-export type PacerFault = "none" | "delay" | "add" | "shorten" | "skip" | "epoch";
-export const PACER_FAULTS: readonly PacerFault[] = ["delay", "add", "shorten", "skip", "epoch"];
+export const PACER_FAULTS = ["delay", "add", "shorten", "skip", "epoch"] as const;
+/** "number": all records have the same one, with data or without. */
+export type PacerFault = "none" | "number" | typeof PACER_FAULTS[number];
 
 /** Sends one datagram; false when the socket refuses it. `from` is unset where the kernel would choose. */
 export type SimSend = (fd: number, bytes: Uint8Array, to: EndpointAddress, from?: EndpointAddress) => boolean;
@@ -45,14 +46,14 @@ export class SimPacer implements Pacer {
   fault: PacerFault = "none";
   readonly #memory: Memory;
   readonly #protection: RecordProtection;
-  readonly #time: VirtualTime;
+  readonly #time: Timeline;
   readonly #send: SimSend;
   readonly #leadNs: number;
   readonly #rings = new Map<number, SimRing>();
   readonly #keysUsed = new Set<number>();
   #stalledUntilNs = 0;
 
-  constructor(memory: Memory, protection: RecordProtection, time: VirtualTime, options: SimPacerOptions) {
+  constructor(memory: Memory, protection: RecordProtection, time: Timeline, options: SimPacerOptions) {
     this.#memory = memory;
     this.#protection = protection;
     this.#time = time;
@@ -295,7 +296,8 @@ export class SimPacer implements Pacer {
   #seal(ring: SimRing, keys: KeySet): Uint8Array {
     const { u8, u32, i32 } = this.#memory;
     const { hdrLen, seqOff, seqLen, datagramLen } = ring.config;
-    const number = ring.sequenceNumber++; // used up whatever comes of it: none is ever used twice
+    // Used up whatever comes of it: none is ever used twice.
+    const number = this.fault === "number" ? 0 : ring.sequenceNumber++;
     u8.set(keys.header, ring.sealed);
     for (let i = 0; i < seqLen; i++) {
       u8[ring.sealed + seqOff + i] = Math.floor(number / 2 ** (8 * (seqLen - 1 - i)));

@@ -2,13 +2,19 @@
 
 import type { Clock } from "../../src/ports/mod.ts";
 
+/** What acts by a clock: the world's, or that of one participant. */
+export interface Timeline extends Clock {
+  /** Runs `action` when the clock says `timeNs`, or as soon as possible when that is past. */
+  at(timeNs: number, action: () => void): void;
+}
+
 interface Event {
   readonly timeNs: number;
   readonly order: number;
   readonly action: () => void;
 }
 
-export class VirtualTime implements Clock {
+export class VirtualTime implements Timeline {
   #nowNs = 0;
   #order = 0;
   readonly #heap: Event[] = [];
@@ -27,7 +33,6 @@ export class VirtualTime implements Clock {
     return this.#heap.length === 0 ? Infinity : this.#heap[0].timeNs;
   }
 
-  /** Runs `action` at `timeNs`, or as soon as possible when that is past. */
   at(timeNs: number, action: () => void): void {
     if (Number.isNaN(timeNs)) throw new RangeError("An event needs a time");
     this.#heap.push({ timeNs: Math.max(timeNs, this.#nowNs), order: this.#order++, action });

@@ -3,7 +3,7 @@
 
 import { SeededRandom, seedOf } from "../../src/base/random.ts";
 import type { LongTermKey } from "../../src/handshake/psk_directory.ts";
-import type { EndpointAddress, Entropy } from "../../src/ports/mod.ts";
+import type { EndpointAddress, Entropy, Memory, RecordProtection } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { ClientControl } from "../../src/tunnel/client_control.ts";
 import { ClientPlane } from "../../src/tunnel/client_plane.ts";
@@ -18,6 +18,7 @@ import { StreamMuxes } from "../../src/tunnel/stream_muxes.ts";
 import { StreamRing } from "../../src/tunnel/stream_ring.ts";
 import { handshakeV0Of } from "../../src/tunnel/v0.ts";
 import type { ServerWelcome } from "../../src/wire/inner_control.ts";
+import { EndClock } from "./end_clock.ts";
 import { type Job, LocalSide } from "./mux_world.ts";
 import { addressText, type NetworkConditions, SimNetwork } from "./network.ts";
 import { LedgerProtection, NonceLedger } from "./nonce_ledger.ts";
@@ -25,9 +26,12 @@ import { SimIo } from "./sim_io.ts";
 import { type PacerFault, SimPacer } from "./sim_pacer.ts";
 import { VirtualTime } from "./virtual_time.ts";
 
-const MEMORY_LEN = 8 << 20;
+const MEMORY_LEN = 4 << 20;
 const MAILBOX_LEN = 1 << 16;
 const TURNS_MAX = 64;
+/** From one thread of a participant to the other. Not 0: what both do at one moment by their timers would come in an order
+ * that depends on what else there is to do. */
+const THREADS_NS = 30e3;
 /** As by default: X25519MLKEM768, X25519, secp256r1. */
 const GROUPS = [0x11ec, 0x1d, 0x17];
 const GROUPS_V0 = [0x17, 0x1d];
@@ -59,6 +63,8 @@ export interface WorldOptions {
   readonly serverHasNoStreams?: boolean;
   /** All speak inner protocol version 0, and watch their packets if that is asked for. */
   readonly version0?: "plain" | "monitored";
+  /** The AEAD, if not the plain one; wrapped for a participant by who wants to plant a fault. */
+  readonly protection?: (memory: Memory) => RecordProtection;
 }
 
 export const TRAIN: TrainParameters = {
@@ -79,13 +85,15 @@ class SeededEntropy implements Entropy {
   }
 }
 
-/** Knows how much of it is in use. */
+/** Knows how much of it is in use, and was at most. */
 class CountedMemory extends HeapMemory {
   usedLen = 0;
+  mostLen = 0;
 
   override alloc(len: number): number {
     const off = super.alloc(len);
     this.usedLen += len;
+    this.mostLen = Math.max(this.mostLen, this.usedLen);
     return off;
   }
 
@@ -116,6 +124,7 @@ interface Control {
 /** One participant as long as its process lives. */
 abstract class End {
   readonly memory = new CountedMemory(MEMORY_LEN);
+  readonly time: EndClock;
   readonly protection: LedgerProtection;
   readonly mailbox = Mailbox.create<Order>(MAILBOX_LEN);
   readonly counters: DataCounters;
@@ -137,11 +146,11 @@ abstract class End {
     events: StreamRing.create(BRIDGE_RING_LEN).buffer,
   };
   #turnAtNs = Infinity;
-  #standsUntilNs = 0;
   #timerAtNs = Infinity;
 
   constructor(protected readonly world: World, at: EndpointAddress, seed: number, client: boolean) {
-    const { time, network } = world;
+    const { network } = world;
+    const time = this.time = new EndClock(world.time);
     this.#bridge = new BridgeEnd(
       new StreamRing(this.#rings.commands),
       new StreamRing(this.#rings.events),
@@ -151,7 +160,11 @@ abstract class End {
     const commands = this.#bridge.commands(0);
     this.local = new LocalSide(() => commands, time, jobs, client);
     this.sockets.set(0, at);
-    this.protection = new LedgerProtection(this.memory, world.ledger);
+    this.protection = new LedgerProtection(
+      this.memory,
+      world.ledger,
+      world.options.protection?.(this.memory),
+    );
     this.pacer = new SimPacer(this.memory, this.protection, time, {
       send: (fd, bytes, to) => {
         if (this.alive) network.send(this.sockets.get(fd)!, to, bytes);
@@ -173,7 +186,7 @@ abstract class End {
       mailbox: this.mailbox,
       counters: this.counters,
       eventsInFlight: this.#events,
-      post: (event) => time.after(0, () => this.#handle(event)),
+      post: (event) => time.after(THREADS_NS, () => this.#handle(event)),
       streams: this.#hasStreams(client) ? this.#streams(client, seed) : undefined,
     };
   }
@@ -185,52 +198,51 @@ abstract class End {
 
   #streams(client: boolean, seed: number): StreamMuxes {
     const drain = () => {
-      if (this.alive && this.#bridge.drainEvents(() => this.local)) this.world.time.after(0, drain);
+      if (this.alive && this.#bridge.drainEvents(() => this.local)) this.time.after(0, drain);
     };
     const bridge = new BridgeEnd(
       new StreamRing(this.#rings.events),
       new StreamRing(this.#rings.commands),
-      () => this.world.time.after(0, drain),
+      () => this.time.after(0, drain),
     );
     const { memory: { u8 } } = this;
     return new StreamMuxes({ client, carrier: "datagrams", u8, entropy: new SeededEntropy(-seed), bridge });
   }
 
   protected order(order: Order, ...bytes: readonly Uint8Array[]): void {
-    this.mailbox.post(order, ...bytes);
-    this.wake();
+    const copies = bytes.map((part) => part.slice());
+    this.time.after(THREADS_NS, () => {
+      this.mailbox.post(order, ...copies);
+      this.wake();
+    });
   }
 
   /** Has the plane turn now, and again when it asks for it. */
   wake(): void {
-    this.#turnAt(this.world.time.nowNs());
+    this.#turnAt(this.time.nowNs());
   }
 
-  /** The process stands still so long, as after SIGSTOP: what comes meanwhile waits in the socket, as much as that holds.
-   * No time passes for `nowNs` of a machine that sleeps; here it does. */
+  /** The process stands still so long, as after SIGSTOP: what comes meanwhile waits in the socket, as much as that
+   * holds. */
   stand(ns: number): void {
-    this.#standsUntilNs = this.world.time.nowNs() + ns;
-    this.pacer.stall(this.#standsUntilNs);
-    this.#turnAtNs = Infinity;
-    this.#turnAt(this.#standsUntilNs);
+    this.time.stall(ns);
   }
 
   stop(): void {
     this.order({ type: "stop" });
   }
 
-  #turnAt(wantedNs: number): void {
-    const timeNs = Math.max(wantedNs, this.#standsUntilNs);
+  #turnAt(timeNs: number): void {
     if (timeNs >= this.#turnAtNs) return;
     this.#turnAtNs = timeNs;
-    this.world.time.at(timeNs, () => {
+    this.time.at(timeNs, () => {
       if (this.#turnAtNs !== timeNs || !this.alive) return;
       this.#turnAtNs = Infinity;
       for (let turn = 0; turn < TURNS_MAX; turn++) {
         if (!this.plane.turn()) return;
         if (!this.io.readable && turn > 0) break;
       }
-      this.#turnAt(this.world.time.nowNs() + Math.max(1000, this.io.timeoutNs));
+      this.#turnAt(this.time.nowNs() + Math.max(1000, this.io.timeoutNs));
     });
   }
 
@@ -238,7 +250,7 @@ abstract class End {
     if (!this.alive) return;
     if (event.type === "notice") this.log.push(`${event.level} ${event.text}`);
     this.#events[0]--;
-    this.control.handle(event, this.world.time.nowNs());
+    this.control.handle(event, this.time.nowNs());
     this.onEvent(event);
     this.armControl();
   }
@@ -249,10 +261,10 @@ abstract class End {
     const atNs = this.control.nextTimeoutNs();
     if (atNs === Infinity || atNs === this.#timerAtNs) return;
     this.#timerAtNs = atNs;
-    this.world.time.at(atNs, () => {
+    this.time.at(atNs, () => {
       if (this.#timerAtNs !== atNs || !this.alive) return;
       this.#timerAtNs = Infinity;
-      this.control.handleTimeout(this.world.time.nowNs());
+      this.control.handleTimeout(this.time.nowNs());
       this.armControl();
     });
   }
@@ -305,7 +317,7 @@ export class SimClient extends End {
         log: (level, message) => this.log.push(`${level} ${message}`),
         welcomed: (welcome) => this.welcomes.push(welcome),
       },
-      world.time.nowNs(),
+      this.time.nowNs(),
     );
     this.control = this.client;
     const nonce = new Uint8Array(8);
@@ -336,12 +348,20 @@ export class SimClient extends End {
     const fd = this.sockets.size;
     this.sockets.set(fd, at);
     this.world.network.attach("client", at, (datagram) => {
-      if (!this.alive || this.closedSockets.includes(fd)) return;
+      if (!this.alive || this.time.isSuspended || this.closedSockets.includes(fd)) return;
       this.io.deliver(datagram, fd);
       this.wake();
     });
     this.order({ type: "move", fd, slot });
-    this.tell((client) => client.moved(this.world.time.nowNs()));
+    this.tell((client) => client.moved(this.time.nowNs()));
+  }
+
+  /** The machine sleeps for so long, and the client notices that it did. */
+  suspend(ns: number): void {
+    this.time.suspend(ns);
+    this.time.after(0, () => {
+      if (this.alive) this.tell((client) => client.woke(ns, this.time.nowNs()));
+    });
   }
 
   /** What the process notices of its machine. */
@@ -367,7 +387,7 @@ export class SimServer extends End {
 
   constructor(world: World, seed: number) {
     super(world, SERVER_AT, seed, false);
-    const suites = [0x1301, 0x1303];
+    const suites = [0x1301, 0x1303, 0x1302];
     const groups = GROUPS;
     const cookieSecret = new Uint8Array(32);
     this.ports.entropy.fill(cookieSecret);
@@ -503,7 +523,7 @@ export class World {
   }
 
   #deliver(end: SimClient | SimServer | undefined, datagram: Parameters<SimIo["deliver"]>[0]): void {
-    if (end === undefined || !end.alive) return;
+    if (end === undefined || !end.alive || end.time.isSuspended) return;
     end.io.deliver(datagram);
     end.wake();
   }

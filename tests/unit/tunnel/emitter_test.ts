@@ -20,6 +20,8 @@ import { VirtualTime } from "../../sim/virtual_time.ts";
 const INTERVAL_NS = 1e6;
 const START_NS = 10e6;
 const DATAGRAM_LEN = 600;
+/** Slots that inner packets are bound ahead: 2 ms. */
+const BOUND_AHEAD = 2;
 const CID = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 const PLAINTEXT_LEN = plaintextLenOf(DATAGRAM_LEN, CID.length);
 const TO = { ip: Uint8Array.of(192, 0, 2, 9), port: 9 };
@@ -84,6 +86,7 @@ function started(changes: Parameters<typeof setup>[0] = {}) {
   const emitter = make();
   const keys = new SendKeys(emitter, protection, { key: key(1), epoch: 3 });
   emitter.start();
+  emitter.admit(true);
   const queue = new PacketQueue(memory, 1 << 16);
   const scratch = memory.alloc(2048);
   const push = (packet: Uint8Array) => {
@@ -202,10 +205,39 @@ Deno.test("Emitter binds inner packets late; contents of the session's own go be
 Deno.test("Emitter.content() is content, its type, zeros", () => {
   const { emitter, plaintext, runSlots } = started();
   emitter.content(CONTENT_TYPE.alert, Uint8Array.of(1, 2));
-  runSlots(1);
+  runSlots(BOUND_AHEAD + 1);
   const want = new Uint8Array(PLAINTEXT_LEN);
   want.set([1, 2, CONTENT_TYPE.alert]);
-  assert.deepEqual(plaintext(0), want);
+  assert.deepEqual(plaintext(BOUND_AHEAD), want);
+});
+
+Deno.test("Emitter puts what the session has to say into the same slot, whatever is bound before it", () => {
+  const datagram = new Uint8Array(DATAGRAM_LEN).fill(9);
+  for (const packets of [0, 1, 2, 50]) {
+    const { emitter, queue, push, sent, plaintext, runSlots } = started();
+    runSlots(7);
+    for (let i = 0; i < packets; i++) push(innerPacket([1], [2], 500, i));
+    emitter.pump(queue);
+    emitter.raw(datagram);
+    emitter.content(CONTENT_TYPE.alert, Uint8Array.of(1, 2));
+    emitter.pump(queue);
+    runSlots(7 + BOUND_AHEAD + 3);
+    assert.deepEqual(sent[7 + BOUND_AHEAD], datagram, `${packets} packets before`);
+    // The pacer has sealed something for the slot of the datagram, too: numbers are those of slots.
+    assert.equal(plaintext(7 + BOUND_AHEAD + 1)[2], CONTENT_TYPE.alert);
+  }
+});
+
+Deno.test("Emitter puts it into the next slot when no inner packet can be bound", () => {
+  const datagram = new Uint8Array(DATAGRAM_LEN).fill(9);
+  const { emitter, sent, runSlots } = started();
+  emitter.admit(false);
+  runSlots(1);
+  emitter.raw(datagram); // one may be left
+  runSlots(20);
+  emitter.raw(datagram);
+  runSlots(21);
+  assert.deepEqual(sent.flatMap((bytes, slot) => bytes[0] === 9 ? [slot] : []), [1 + BOUND_AHEAD, 20]);
 });
 
 Deno.test("Emitter.raw() sends datagrams in order as they are, four wait, more are refused", () => {
@@ -362,7 +394,8 @@ Deno.test("Emitter tells the count that a control frame's record got, whatever l
     runSlots(21 + i);
   }
   emitter.collect();
-  assert.deepEqual(told, [[77, 5], [78, 6]], "the ACK between them has no count");
+  const first = 5 + BOUND_AHEAD;
+  assert.deepEqual(told, [[77, first], [78, first + 1]], "the ACK between them has no count");
 });
 
 Deno.test("Emitter.setKey() begins numbers and counts where it is told to", () => {
