@@ -10,6 +10,7 @@ import { CONTENT_TYPE } from "../../src/wire/content_type.ts";
 import { emitAck } from "../../src/wire/dtls_ack.ts";
 import { emitHandshakeMessage, HANDSHAKE_TYPE } from "../../src/wire/handshake_header.ts";
 import { emitClientParameters, emitServerWelcome, type JitterLawName } from "../../src/wire/inner_control.ts";
+import { emitPathMessage } from "../../src/wire/path_check.ts";
 import { emitControl, INNER_TYPE } from "../../src/wire/inner_frame.ts";
 import { addressText, firstDifference } from "./network.ts";
 import { RecordForge } from "./record_forge.ts";
@@ -107,6 +108,16 @@ function hostileContents(random: SeededRandom, messageSeq: number): [number, Uin
       [CONTENT_TYPE.handshake, emitHandshakeMessage(HANDSHAKE_TYPE.clientHello, messageSeq, bytes(100))],
       [CONTENT_TYPE.ack, emitAck([{ epoch: random.below(9), sequenceNumber: random.below(1e6) }])],
       [CONTENT_TYPE.ack, bytes(random.below(40))],
+      [CONTENT_TYPE.returnRoutabilityCheck, emitPathMessage(random.below(4), bytes(8))],
+      [CONTENT_TYPE.returnRoutabilityCheck, bytes(random.below(20))],
+      [
+        CONTENT_TYPE.handshake,
+        emitHandshakeMessage(HANDSHAKE_TYPE.requestConnectionId, messageSeq, Uint8Array.of(1)),
+      ],
+      [
+        CONTENT_TYPE.handshake,
+        emitHandshakeMessage(HANDSHAKE_TYPE.newConnectionId, messageSeq, bytes(40)),
+      ],
       [CONTENT_TYPE.alert, bytes(3)],
       [random.below(20), bytes(10)],
     );
@@ -158,6 +169,24 @@ Deno.test("a client that says nonsense under its keys changes no schedule, costs
     "control_malformed",
   ];
   for (const name of kinds) assert.ok(counters.get(name) - startedAt[name] >= 40, `${name}`);
+});
+
+Deno.test("a client's endless requests for connection ids cost a bounded number of them, its own last", () => {
+  const { world, forge, toServer, clientMessageSeq } = setup();
+  const { memory, protection } = world.server;
+  const before = [memory.usedLen, protection.keyCount];
+  runBeside(world, (step) => {
+    const request = emitHandshakeMessage(
+      HANDSHAKE_TYPE.requestConnectionId,
+      clientMessageSeq + step,
+      Uint8Array.of(255),
+    );
+    toServer(forge.seal(CONTENT_TYPE.handshake, request));
+  }, 200);
+  assert.deepEqual([memory.usedLen, protection.keyCount], before);
+  assert.ok(world.server.io.idCount <= 16, `${world.server.io.idCount} ids of two clients`);
+  assert.ok(world.server.counters.get("datagrams_unknown_sender") > 100, "its id is none any more");
+  assert.equal(world.other!.io.tunWritten.length, 200);
 });
 
 Deno.test("a client's flood of parameters changes its schedule not once within a session", () => {

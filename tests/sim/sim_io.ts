@@ -126,6 +126,11 @@ export class SimIo implements PacketIo {
     else this.#peers.set(addressKey(address), peer);
   }
 
+  /** Connection ids that lead to somebody. */
+  get idCount(): number {
+    return [...this.#peers.keys()].filter((key) => /^[0-9a-f]{16}$/.test(key)).length;
+  }
+
   setPeerOfId(id: Uint8Array, peer: number): void {
     if (peer < 0) this.#peers.delete(toHex(id));
     else this.#peers.set(toHex(id), peer);

@@ -15,6 +15,7 @@ import { CONTENT_TYPE } from "../../../src/wire/content_type.ts";
 import { emitAck } from "../../../src/wire/dtls_ack.ts";
 import { emitHandshakeMessage, HANDSHAKE_TYPE } from "../../../src/wire/handshake_header.ts";
 import { emitKeyUpdate } from "../../../src/wire/key_update.ts";
+import { emitPathMessage, parsePathMessage, PATH_MESSAGE } from "../../../src/wire/path_check.ts";
 import type { FuzzTarget } from "../harness.ts";
 
 const ID = new Uint8Array(8).fill(3);
@@ -33,6 +34,17 @@ const NEW_IDS: FuzzTarget = {
     if (message === undefined) return "refused";
     equal(emitNewConnectionId(message), input.slice());
     return `${Math.min(message.ids.length, 4)} ${message.usage}`;
+  },
+};
+
+const PATH: FuzzTarget = {
+  name: "path-check",
+  samples: () => Object.values(PATH_MESSAGE).map((type) => emitPathMessage(type, ID)),
+  read(input) {
+    const message = parsePathMessage(input);
+    if (message === undefined || message === "unknown") return message ?? "refused";
+    equal(emitPathMessage(message.type, message.cookie), input.slice());
+    return `${message.type}`;
   },
 };
 
@@ -113,4 +125,4 @@ const CONTENTS: FuzzTarget = {
   },
 };
 
-export const SESSION_TARGETS: readonly FuzzTarget[] = [NEW_IDS, CONTENTS];
+export const SESSION_TARGETS: readonly FuzzTarget[] = [NEW_IDS, PATH, CONTENTS];
