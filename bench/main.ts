@@ -49,6 +49,12 @@ const BENCHES: readonly Bench[] = [
     full: ["--out", RESULTS],
   },
   {
+    name: "idle streams",
+    script: "tunnel/idle_streams.ts",
+    quick: ["--seconds", "1", "--streams", "20"],
+    full: ["--out", RESULTS],
+  },
+  {
     name: "recovery",
     script: "tunnel/recovery.ts",
     quick: ["--runs", "1", "--only", "address change"],
