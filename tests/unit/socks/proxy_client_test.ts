@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
+import fc from "fast-check";
 import { concat, fromHex, toHex } from "../../../src/base/mod.ts";
 import { RESET_REASON } from "../../../src/ports/streams.ts";
 import { refuse, settled } from "./fakes.ts";
@@ -247,4 +248,49 @@ Deno.test("connections over the bound are reset at once, and counted", async () 
   const fourth = await sides.connect();
   await fourth.write(fromHex("050100"));
   equal(toHex(await fourth.readExactly(2)), "0500");
+});
+
+Deno.test("whatever programs say, and however they leave, nothing of them stays and others are served", async () => {
+  const beginnings = [
+    ["", "05", "050100", "050102", "05010205", "050100" + TO_9999, "050100" + "0503000100000000" + "0000"],
+    [
+      "050100" + "05010003",
+      "040100500909090900",
+      "0401005000000001",
+      toHex(bytesOf("GET http://9.9.9.9/ HTTP/1.1\r\n")),
+    ],
+    [toHex(bytesOf("CONNECT 9.9.9.9:80 HTTP/1.1\r\n\r\n")), "16030100"],
+  ].flat().map(fromHex);
+  const said = fc.record({
+    start: fc.constantFrom(...beginnings),
+    rest: fc.uint8Array({ maxLength: 60 }),
+    cut: fc.nat(40),
+    leaves: fc.constantFrom("closeWrite" as const, "close" as const, "reset" as const),
+  });
+  const programs = fc.array(said, { minLength: 1, maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(programs, async (programs) => {
+      const sides = await Sides.open();
+      const good = await sides.connect();
+      await good.write(fromHex("050100" + TO_9999));
+      await good.readExactly(12);
+      for (const { start, rest, cut, leaves } of programs) {
+        const program = await sides.connect();
+        const bytes = concat(start, rest);
+        await program.write(bytes.subarray(0, cut));
+        await settled();
+        await program.write(bytes.subarray(cut)).catch(() => {}); // it may have been refused by now
+        program[leaves]();
+      }
+      await sides.timers.pass(0);
+      await good.write(bytesOf("still"));
+      equal(textOf(await sides.far.far[0].readExactly(5)), "still");
+      for (const far of sides.far.far) far.close();
+      good.close();
+      sides.client.close();
+      await sides.timers.pass(100_000);
+      equal(sides.left, 0);
+    }),
+    { numRuns: 150 },
+  );
 });
