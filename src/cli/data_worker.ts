@@ -4,8 +4,20 @@
 import { openShim, type Shim } from "../../ffi/mod.ts";
 import { ClientPlane } from "../tunnel/client_plane.ts";
 import { DataCounters } from "../tunnel/counters.ts";
+import type { DataPlanePorts } from "../tunnel/data_plane.ts";
 import { Mailbox } from "../tunnel/mailbox.ts";
-import type { Order, PacerReport, PacerSettings, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
+import type {
+  ClientWorkerConfig,
+  Order,
+  PacerReport,
+  PacerSettings,
+  ServerWorkerConfig,
+  TcpClientWorkerConfig,
+  TcpServerWorkerConfig,
+  WorkerConfig,
+  WorkerEvent,
+} from "../tunnel/messages.ts";
+import type { PlanePorts } from "../tunnel/plane.ts";
 import { ServerPlane } from "../tunnel/server_plane.ts";
 import { BridgeEnd } from "../tunnel/stream_bridge.ts";
 import { StreamMuxes } from "../tunnel/stream_muxes.ts";
@@ -59,13 +71,13 @@ function startPacer(shim: Shim, settings: PacerSettings): PacerReport {
 function planeOf(shim: Shim, config: WorkerConfig): { turn(): boolean } {
   switch (config.role) {
     case "client":
-      return new ClientPlane(portsOf(shim, config), config);
+      return new ClientPlane(udpPortsOf(shim, config), config);
     case "server":
-      return new ServerPlane(portsOf(shim, config), config);
+      return new ServerPlane(udpPortsOf(shim, config), config);
     case "tcp client":
-      return new TcpClientPlane(tcpPortsOf(shim, config, config.bridge), config);
+      return new TcpClientPlane(tcpPortsOf(shim, config), config);
     case "tcp server":
-      return new TcpServerPlane(tcpPortsOf(shim, config, config.bridge), config);
+      return new TcpServerPlane(tcpPortsOf(shim, config), config);
   }
 }
 
@@ -85,15 +97,29 @@ function portsOf(shim: Shim, config: WorkerConfig, epollFd = -1) {
   };
 }
 
-function tcpPortsOf(shim: Shim, config: WorkerConfig, buffers: BridgeBuffers): TcpPlanePorts {
+function udpPortsOf(shim: Shim, config: ClientWorkerConfig | ServerWorkerConfig): DataPlanePorts {
+  const ports = portsOf(shim, config);
+  if (config.bridge === undefined) return ports;
+  return { ...ports, streams: streamsOf(ports, config.bridge, config.role === "client", "datagrams") };
+}
+
+function tcpPortsOf(shim: Shim, config: TcpClientWorkerConfig | TcpServerWorkerConfig): TcpPlanePorts {
   const tcp = shim.streams();
   const ports = portsOf(shim, config, tcp.epollFd);
+  return { ...ports, tcp, streams: streamsOf(ports, config.bridge, config.role === "tcp client", "ordered") };
+}
+
+/** Multiplexers over the Worker's end of the bridge. */
+function streamsOf(
+  ports: PlanePorts,
+  buffers: BridgeBuffers,
+  client: boolean,
+  carrier: "ordered" | "datagrams",
+): StreamMuxes {
   const bridge = new BridgeEnd(new StreamRing(buffers.events), new StreamRing(buffers.commands), () => {
     Atomics.add(ports.eventsInFlight, 0, 1);
     ports.post({ type: "streams" });
   });
   const { entropy, memory: { u8 } } = ports;
-  const client = config.role === "tcp client";
-  const streams = new StreamMuxes({ client, carrier: "ordered", u8, entropy, bridge });
-  return { ...ports, tcp, streams };
+  return new StreamMuxes({ client, carrier, u8, entropy, bridge });
 }

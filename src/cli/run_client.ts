@@ -19,7 +19,8 @@ import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
 import { ClientHost } from "./client_host.ts";
-import { EXIT, OperatorError } from "./exit.ts";
+import { ClientStreams } from "./client_streams.ts";
+import { EXIT } from "./exit.ts";
 import { findRoute, innerMtuOf, intervalText, rateText, trainOf } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { runTcpClient } from "./run_tcp_client.ts";
@@ -55,54 +56,43 @@ export async function runClient(
   rekeyRecords = REKEY_RECORDS,
 ): Promise<number> {
   if (config.mode === "tcp") return await runTcpClient(config, shim, shimPath, log, stop);
-  if (config.mode !== "tun") {
-    throw new OperatorError(`This version has no mode "${config.mode}"; use tunnel.mode = "tun" or "tcp"`);
-  }
   for (const warning of config.warnings) log.warn(warning);
-  const route = await findRoute(config.peer, shim, log, stop);
-  if (route === undefined) return EXIT.ok;
-  const path = { ...pathOf(config, route.peer, route), rekeyRecords };
-  logPlan(config, path, log);
-  const host = new ClientHost(config, shim, log);
+  const runtime = new Runtime(shim, shimPath, log);
+  const inner = config.mode === "tun"
+    ? new ClientHost(config, shim, log)
+    : new ClientStreams(config, shim, log, () => runtime.wake());
   try {
-    const tunFd = host.openTun();
-    await host.clean();
-    const any = { ip: new Uint8Array(path.peer.ip.length), port: 0 };
-    const socket = shim.udpOpen(any);
-    const runtime = new Runtime(shim, shimPath, log);
-    return await runTunnel(config, shim, log, stop, path, host, runtime, tunFd, socket.fd);
+    if (inner instanceof ClientStreams) await inner.listen();
+    const route = await findRoute(config.peer, shim, log, stop);
+    if (route === undefined) return EXIT.ok;
+    const path = { ...pathOf(config, route.peer, route), rekeyRecords };
+    logPlan(config, path, log);
+    const tunFd = inner instanceof ClientHost ? inner.openTun() : -1;
+    if (inner instanceof ClientHost) await inner.clean();
+    const socket = shim.udpOpen({ ip: new Uint8Array(path.peer.ip.length), port: 0 });
+    return await runTunnel({ config, shim, log, runtime, path, inner, tunFd, udpFd: socket.fd }, stop);
   } finally {
-    await host.undo();
+    if (inner instanceof ClientHost) await inner.undo();
+    else inner.close();
   }
 }
 
-async function runTunnel(
-  config: ClientConfig,
-  shim: Shim,
-  log: Log,
-  stop: Stop,
-  path: Path & { readonly rekeyRecords: number },
-  host: ClientHost,
-  runtime: Runtime,
-  tunFd: number,
-  udpFd: number,
-): Promise<number> {
-  const control = new ClientControl(
-    {
-      ...offerOf(config, shim),
-      datagramLen: path.up.datagramLen,
-      intervalNs: path.up.intervalNs,
-      entropy: shim.entropy,
-    },
-    {
-      order: (order, ...bytes) => runtime.order(order, ...bytes),
-      log: (level, message, fields) => log.log(level, message, fields),
-      welcomed: (welcome) =>
-        void host.welcome(welcome, path.peer, path.innerMtu, path.up.intervalNs)
-          .then((isSetUp) => isSetUp && logUp(config, welcome, path, log)),
-    },
-    shim.clock.nowNs(),
-  );
+interface Context {
+  readonly config: ClientConfig;
+  readonly shim: Shim;
+  readonly log: Log;
+  readonly runtime: Runtime;
+  readonly path: Path & { readonly rekeyRecords: number };
+  /** What is carried: packets of a TUN device, or streams. */
+  readonly inner: ClientHost | ClientStreams;
+  readonly tunFd: number;
+  readonly udpFd: number;
+}
+
+async function runTunnel(context: Context, stop: Stop): Promise<number> {
+  const { config, shim, log, runtime, path, inner, tunFd, udpFd } = context;
+  const control = controlOf(context);
+  const streams = inner instanceof ClientStreams ? inner : undefined;
   const outer = new OuterSocket(path.peer, path.local, udpFd, {
     shim,
     log,
@@ -122,7 +112,7 @@ async function runTunnel(
     [runtime],
     log,
     () =>
-      statusOf("client", shim, [runtime], {}, [{
+      statusOf("client", shim, [runtime], streams?.counters() ?? {}, [{
         index: 0,
         name: config.name,
         address: endpointText(path.peer),
@@ -147,10 +137,12 @@ async function runTunnel(
       firstDatagram: control.firstDatagram(),
       rotateSlots: config.rotateNs === undefined ? 0 : Math.ceil(config.rotateNs / path.up.intervalNs),
       handshakeV0: path.handshakeV0,
+      bridge: streams?.buffers,
     },
     control,
     (event: WorkerEvent) => {
       if (event.type === "notice") log.log(event.level, event.text);
+      else if (event.type === "streams") streams?.drain();
       outer.event(event);
       if (event.type === "packets") fates?.write(event.rows);
     },
@@ -171,6 +163,38 @@ async function runTunnel(
   }
   log.info("stopped", { signal: stop.signal });
   return EXIT.ok;
+}
+
+function controlOf(context: Context): ClientControl {
+  const { config, shim, log, runtime, path } = context;
+  return new ClientControl(
+    {
+      ...offerOf(config, shim),
+      datagramLen: path.up.datagramLen,
+      intervalNs: path.up.intervalNs,
+      entropy: shim.entropy,
+    },
+    {
+      order: (order, ...bytes) => runtime.order(order, ...bytes),
+      log: (level, message, fields) => log.log(level, message, fields),
+      welcomed: (welcome) => void welcomed(context, welcome),
+    },
+    shim.clock.nowNs(),
+  );
+}
+
+async function welcomed({ config, log, path, inner }: Context, welcome: ServerWelcome): Promise<void> {
+  const rates = { up: rateText(path.up, path.overhead), down: rateText(path.down, path.overhead) };
+  if (inner instanceof ClientStreams) {
+    log.info("tunnel up", { mode: config.mode, streams: inner.open, ...rates });
+  } else if (await inner.welcome(welcome, path.peer, path.innerMtu, path.up.intervalNs)) {
+    const addresses = config.tun.addresses.length > 0 ? config.tun.addresses : welcome.addresses;
+    log.info("tunnel up", {
+      device: config.tun.name,
+      addresses: addresses.map(formatPrefix).join(","),
+      ...rates,
+    });
+  }
 }
 
 function pathOf(
@@ -208,16 +232,6 @@ function logPlan(config: ClientConfig, path: Path, log: Log): void {
     down: rateText(path.down, path.overhead),
     down_interval: intervalText(path.down.intervalNs),
     packet_length: path.up.datagramLen + path.overhead,
-    inner_mtu: path.innerMtu,
-  });
-}
-
-function logUp(config: ClientConfig, welcome: ServerWelcome, path: Path, log: Log): void {
-  log.info("tunnel up", {
-    device: config.tun.name,
-    addresses: (config.tun.addresses.length > 0 ? config.tun.addresses : welcome.addresses)
-      .map(formatPrefix).join(","),
-    up: rateText(path.up, path.overhead),
-    down: rateText(path.down, path.overhead),
+    inner_mtu: config.mode === "tun" ? path.innerMtu : undefined,
   });
 }

@@ -28,11 +28,6 @@ export async function runServer(
   stop: Stop,
   rekeyRecords = REKEY_RECORDS,
 ): Promise<number> {
-  const served = config.modes.filter((mode) => mode !== "udp");
-  if (served.length === 0) {
-    throw new OperatorError(`This version serves the modes "tun" and "tcp"; add one to server.modes`);
-  }
-  if (served.length < config.modes.length) log.warn('this version does not serve mode "udp"');
   for (const warning of config.warnings) log.warn(warning);
   if (config.listen.length > SOCKETS_MAX) {
     throw new OperatorError("A server listens on two addresses at most; shorten server.listen");
@@ -53,7 +48,7 @@ export async function runServer(
 
 async function open(context: ServingContext, host: ServerHost): Promise<readonly Serving[]> {
   const { config, log } = context;
-  const udp = config.modes.includes("tun") ? await UdpServing.open(context, host) : undefined;
+  const udp = config.modes.some((mode) => mode !== "tcp") ? await UdpServing.open(context, host) : undefined;
   const tcp = config.modes.includes("tcp") ? new TcpServing(context) : undefined;
   log.info("server started", {
     listen: [udp, tcp].flatMap((serving) => serving?.listening ?? []).join(","),

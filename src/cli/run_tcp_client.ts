@@ -5,17 +5,13 @@
 import type { Shim } from "../../ffi/mod.ts";
 import type { ClientConfig } from "../config/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
-import { SocketError } from "../ports/sockets.ts";
-import type { ClientCount } from "../socks/counts.ts";
-import type { ClientSide } from "../socks/client_side.ts";
 import type { Log } from "../status/log.ts";
 import type { WorkerEvent } from "../tunnel/messages.ts";
 import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { TcpClientControl } from "../tunnel/tcp_client_control.ts";
-import { EXIT, OperatorError } from "./exit.ts";
-import { clientSide, Counts } from "./local_sides.ts";
-import { drainEvents, type MainBridge, openBridge } from "./main_bridge.ts";
+import { ClientStreams } from "./client_streams.ts";
+import { EXIT } from "./exit.ts";
 import { endpointText, findRoute } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { openStatus, statusOf } from "./status_report.ts";
@@ -34,19 +30,16 @@ export async function runTcpClient(
 ): Promise<number> {
   for (const warning of config.warnings) log.warn(warning);
   const runtime = new Runtime(shim, shimPath, log);
-  const bridge = openBridge(() => runtime.wake());
-  const counts = new Counts<ClientCount>();
-  const local = clientSide(config, shim, log, bridge.end.commands(0), counts);
+  const streams = new ClientStreams(config, shim, log, () => runtime.wake());
   try {
-    // Programs may connect before the server can be reached: their streams wait.
-    await listen(local, config, log);
+    await streams.listen();
     const route = await findRoute(config.peer, shim, log, stop);
     if (route === undefined) return EXIT.ok;
     log.info("client started", { name: config.name, server: endpointText(route.peer), mode: "tcp" });
-    const context = { config, shim, log, runtime, counts, local, bridge, peer: route.peer };
+    const context = { config, shim, log, runtime, streams, peer: route.peer };
     return await runTunnel(context, stop);
   } finally {
-    local.close();
+    streams.close();
   }
 }
 
@@ -55,25 +48,8 @@ interface Context {
   readonly shim: Shim;
   readonly log: Log;
   readonly runtime: Runtime;
-  readonly counts: Counts<ClientCount>;
-  readonly local: ClientSide;
-  readonly bridge: MainBridge;
+  readonly streams: ClientStreams;
   readonly peer: EndpointAddress;
-}
-
-async function listen(local: ClientSide, config: ClientConfig, log: Log): Promise<void> {
-  try {
-    await local.listen();
-  } catch (error) {
-    if (!(error instanceof SocketError)) throw error;
-    throw new OperatorError(
-      `Cannot listen on ${error.message}; choose another place in socks.listen or forward`,
-    );
-  }
-  const places = config.socks.listen.map(({ text }) => text);
-  if (places.length > 0) {
-    log.info("proxy listens", { socks: places.join(","), forwards: config.forwards.length });
-  }
 }
 
 async function runTunnel(context: Context, stop: Stop): Promise<number> {
@@ -100,7 +76,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
       up: config.up,
       down: config.down,
       nonce,
-      bridge: context.bridge.buffers,
+      bridge: context.streams.buffers,
     },
     control,
     (event) => handle(context, event),
@@ -119,7 +95,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
   return EXIT.ok;
 }
 
-function controlOf({ config, shim, log, runtime, local }: Context): TcpClientControl {
+function controlOf({ config, shim, log, runtime, streams }: Context): TcpClientControl {
   return new TcpClientControl(
     {
       key: longTermKeyOf(config),
@@ -129,25 +105,20 @@ function controlOf({ config, shim, log, runtime, local }: Context): TcpClientCon
     {
       order: (order, ...bytes) => runtime.order(order, ...bytes),
       log: (level, message, fields) => log.log(level, message, fields),
-      welcomed: () => log.info("tunnel up", { mode: "tcp", streams: local.open.streams }),
+      welcomed: () => log.info("tunnel up", { mode: "tcp", streams: streams.open }),
     },
     shim.clock.nowNs(),
   );
 }
 
-function handle({ log, bridge, local }: Context, event: WorkerEvent): void {
+function handle({ log, streams }: Context, event: WorkerEvent): void {
   if (event.type === "notice") log.log(event.level, event.text);
-  else if (event.type === "streams") drainEvents(bridge, () => local.events);
+  else if (event.type === "streams") streams.drain();
 }
 
 function statusDocument(context: Context, control: TcpClientControl) {
-  const { config, shim, runtime, counts, local, peer } = context;
-  const handshakes = {
-    ...counts.values,
-    streams: local.open.streams,
-    connections_open: local.open.connections,
-  };
-  return statusOf("client", shim, [runtime], handshakes, [{
+  const { config, shim, runtime, streams, peer } = context;
+  return statusOf("client", shim, [runtime], streams.counters(), [{
     index: 0,
     name: config.name,
     address: endpointText(peer),

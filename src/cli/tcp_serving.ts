@@ -4,18 +4,15 @@
 import type { Shim } from "../../ffi/mod.ts";
 import { ShimError } from "../../ffi/mod.ts";
 import type { ListenAddress, ServerConfig } from "../config/mod.ts";
-import type { ServerCount } from "../socks/counts.ts";
-import type { ServerSide } from "../socks/server_side.ts";
 import type { PacerReport, PacerSettings } from "../tunnel/messages.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import { TcpServerControl } from "../tunnel/tcp_server_control.ts";
 import { OperatorError } from "./exit.ts";
-import { Counts, serverSide } from "./local_sides.ts";
-import { drainEvents, type MainBridge, openBridge } from "./main_bridge.ts";
 import { endpointText } from "./network.ts";
 import { listenRemedy } from "./open.ts";
 import { Runtime } from "./runtime.ts";
 import type { ServerClients } from "./server_clients.ts";
+import { ServerStreams } from "./server_streams.ts";
 import type { Serving, ServingContext } from "./serving.ts";
 
 export class TcpServing implements Serving {
@@ -26,9 +23,7 @@ export class TcpServing implements Serving {
   readonly #shim: Shim;
   readonly #clients: ServerClients;
   readonly #control: TcpServerControl;
-  readonly #bridge: MainBridge;
-  readonly #counts = new Counts<ServerCount>();
-  readonly #sides: (ServerSide | undefined)[];
+  readonly #streams: ServerStreams;
   readonly #fds: number[] = [];
 
   /** Listens, but serves nobody yet. Throws OperatorError. */
@@ -37,11 +32,10 @@ export class TcpServing implements Serving {
     this.#config = config;
     this.#shim = shim;
     this.#clients = clients;
-    this.#sides = config.clients.map(() => undefined);
     for (const address of config.listen) this.#listen(address);
     const runtime = new Runtime(shim, shimPath, log);
     this.runtime = runtime;
-    this.#bridge = openBridge(() => runtime.wake());
+    this.#streams = new ServerStreams(config, shim, () => runtime.wake());
     const { secrets, entropy } = shim;
     this.#control = new TcpServerControl({ ...policy, keys, secrets, entropy }, {
       order: (order, ...bytes) => runtime.order(order, ...bytes),
@@ -67,14 +61,12 @@ export class TcpServing implements Serving {
   /** Counters for the status. */
   counters(): Readonly<Record<string, number>> {
     const { tlsBegun, tlsDone, tlsFailed } = this.#control.counters;
-    const streams = this.#sides.reduce((sum, side) => sum + (side?.open ?? 0), 0);
     return {
       tls_begun: tlsBegun,
       tls_done: tlsDone,
       tls_failed: tlsFailed,
       tls_open: this.#control.halfOpen,
-      streams,
-      ...this.#counts.values,
+      ...this.#streams.counters(),
     };
   }
 
@@ -89,28 +81,19 @@ export class TcpServing implements Serving {
         rekeyRecords: REKEY_RECORDS,
         listeners: this.#fds,
         clients: this.#config.clients.map(({ name, maxSpeedBitsPerS }) => ({ name, maxSpeedBitsPerS })),
-        bridge: this.#bridge.buffers,
+        bridge: this.#streams.buffers,
       },
       this.#control,
       (event) => {
-        if (event.type === "streams") drainEvents(this.#bridge, (client) => this.#sideOf(client).events);
+        if (event.type === "streams") this.#streams.drain();
         else this.#clients.event(event, this.runtime);
       },
     );
   }
 
-  #sideOf(client: number): ServerSide {
-    return this.#sides[client] ??= serverSide(
-      this.#config.clients[client],
-      this.#shim,
-      this.#bridge.end.commands(client),
-      this.#counts,
-    );
-  }
-
   async stop(): Promise<void> {
     await this.runtime.stop();
-    for (const side of this.#sides) side?.close();
+    this.#streams.close();
     this.#control.destroy();
   }
 

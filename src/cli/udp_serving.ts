@@ -1,4 +1,4 @@
-/* A server's UDP mode: 1 sockets and TUN device · 2 addresses, routes, NAT · 3 data Worker and handshakes. */
+/* What a server does over UDP, for modes "tun" and "udp": 1 sockets and TUN device · 2 addresses, routes, NAT · 3 data Worker and handshakes. */
 
 import { randomBytes } from "node:crypto";
 import type { Shim } from "../../ffi/mod.ts";
@@ -9,6 +9,7 @@ import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import { endpointText, innerMtuOf } from "./network.ts";
 import { Runtime } from "./runtime.ts";
+import { ServerStreams } from "./server_streams.ts";
 import type { ServerHost } from "./server_host.ts";
 import type { Serving, ServingContext } from "./serving.ts";
 
@@ -29,6 +30,8 @@ export class UdpServing implements Serving {
   readonly #cookieSecret = new Uint8Array(randomBytes(COOKIE_SECRET_LEN));
   readonly #udpFds: readonly number[];
   readonly #tunFd: number;
+  /** Of mode "udp". */
+  readonly #streams: ServerStreams | undefined;
 
   private constructor(
     context: ServingContext,
@@ -44,6 +47,8 @@ export class UdpServing implements Serving {
     this.listening = sockets.map(({ text }) => text);
     this.#udpFds = sockets.map(({ fd }) => fd);
     this.#tunFd = tunFd;
+    const hasStreams = config.modes.includes("udp");
+    this.#streams = hasStreams ? new ServerStreams(config, shim, () => runtime.wake()) : undefined;
     const { secrets, entropy } = shim;
     this.#control = new ServerControl(
       { ...policy, keys, secrets, secret: this.#cookieSecret, entropy, version0: hasVersion0(config) },
@@ -66,14 +71,15 @@ export class UdpServing implements Serving {
       const { fd, address: bound } = host.openSocket(address);
       return { fd, text: endpointText(bound) };
     });
-    const tunFd = host.openTun();
     const mtu = config.tun.mtu ?? MTU_DEFAULT;
-    await host.configure(mtu);
+    const tunFd = config.modes.includes("tun") ? host.openTun() : -1;
+    if (tunFd >= 0) await host.configure(mtu);
     return new UdpServing(context, sockets, tunFd, mtu);
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.#control.counters, handshakes_open: this.#control.halfOpen };
+    const { counters, halfOpen } = this.#control;
+    return { ...counters, handshakes_open: halfOpen, ...this.#streams?.counters() };
   }
 
   start(pacer: PacerSettings | PacerReport, traceCount: number): void {
@@ -99,14 +105,19 @@ export class UdpServing implements Serving {
         innerAddresses: config.tun.addresses.map(formatPrefix),
         mtu: this.mtu,
         datagramMaxLen: DATAGRAM_LEN_MAX,
+        bridge: this.#streams?.buffers,
       },
       this.#control,
-      (event) => clients.event(event, this.runtime),
+      (event) => {
+        if (event.type === "streams") this.#streams?.drain();
+        else clients.event(event, this.runtime);
+      },
     );
   }
 
   async stop(): Promise<void> {
     await this.runtime.stop();
+    this.#streams?.close();
   }
 
   close(): void {

@@ -91,18 +91,23 @@ export class ReceiveHalf {
     return this.#finalLen < 0 && this.#consumed + this.#window - this.limit >= this.#window / 4;
   }
 
-  /** Raises the limit to what it may be now. The window grows while the reader keeps up and uses it up within two
-   * round trips (so it ends at twice what is under way), and falls while the reader lags. */
+  /** Raises the limit to what it may be now. The window grows while the reader keeps up, if the sender has used most
+   * of it (the reader takes in large steps), or uses it up within two round trips (so it ends at twice what is under
+   * way); it falls while the reader lags. */
   renew(nowNs: number, roundTripNs: number): void {
     const waiting = this.#next - this.#consumed;
     if (waiting > this.#window / 2) {
       const least = Math.max(FIRST_LEN, this.limit - this.#consumed);
       this.#window = this.#allowance.lowered(this.#window, least);
-    } else if (waiting < this.#window / 4 && nowNs - this.#renewedNs < roundTripNs / 2) {
+    } else if (waiting < this.#window / 4 && this.#isShort(nowNs, roundTripNs)) {
       this.#window = this.#allowance.grown(this.#window);
     }
     this.#renewedNs = nowNs;
     this.limit = Math.max(this.limit, this.#consumed + this.#window);
+  }
+
+  #isShort(nowNs: number, roundTripNs: number): boolean {
+    return this.limit - this.#highest < this.#window / 2 || nowNs - this.#renewedNs < roundTripNs / 2;
   }
 
   /** To be called once, at the end of the stream. */

@@ -29,6 +29,8 @@ export class SendHalf {
   #owed = 0;
   /** The writer has used most of its credit since it last got some. */
   #pressed = false;
+  /** All that was written had left, since the credit last changed. */
+  #ranDry = false;
 
   constructor(pool: BufferPool, allowance: Allowance) {
     this.#ring = new ByteRing(pool);
@@ -100,6 +102,7 @@ export class SendHalf {
     if (this.len > 0) this.#ring.read(this.offset, out, outOff, this.len);
     this.#forget(this.offset, end);
     this.#next = Math.max(this.#next, end);
+    this.#ranDry ||= this.#next === this.#end;
     if (this.last) this.#lastSent = true;
   }
 
@@ -135,11 +138,12 @@ export class SendHalf {
   }
 
   /** What the writer gets back now for what was acknowledged: in amounts worth a message. The credit grows when the
-   * writer uses it up and too little waits here to keep the tunnel busy; it falls when the stream runs dry. */
+   * writer uses it up and yet too little waits here to keep the tunnel busy; it falls when the stream runs dry. */
   giveBack(): number {
     if (this.#finished || this.#owed === 0) return 0;
-    if (this.#pressed && this.#end - this.#next < this.#credit / 4) {
+    if (this.#pressed && (this.#ranDry || this.#end - this.#next < this.#credit / 4)) {
       this.#change(this.#allowance.grown(this.#credit));
+      this.#ranDry = false;
     } else if (!this.#pressed && this.held === 0) {
       this.#change(this.#allowance.lowered(this.#credit, this.#leastCredit()));
     }

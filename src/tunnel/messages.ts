@@ -4,7 +4,13 @@
 import type { PollMode } from "../ports/mod.ts";
 import type { JitterLaw } from "../schedule/mod.ts";
 import type { SessionSecrets } from "../session/session.ts";
-import type { TcpClientSettings, TcpEvent, TcpOrder, TcpServerSettings } from "./tcp_messages.ts";
+import type {
+  BridgeBuffers,
+  TcpClientSettings,
+  TcpEvent,
+  TcpOrder,
+  TcpServerSettings,
+} from "./tcp_messages.ts";
 import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
 
 /** An address as it crosses the isolates. */
@@ -139,6 +145,8 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
   readonly rotateSlots: number;
   /** Of inner protocol version 0; absent: version 1. */
   readonly handshakeV0?: ClientHandshakeV0;
+  /** Of streams, where they are carried in place of packets. */
+  readonly bridge?: BridgeBuffers;
 }
 
 export interface ServerWorkerConfig extends WorkerConfigCommon {
@@ -155,6 +163,8 @@ export interface ServerWorkerConfig extends WorkerConfigCommon {
   readonly innerAddresses: readonly string[];
   readonly mtu: number;
   readonly datagramMaxLen: number;
+  /** Of streams, where clients may have some. */
+  readonly bridge?: BridgeBuffers;
 }
 
 export interface ServerWorkerClient {

@@ -8,7 +8,7 @@ export type Table = Readonly<Record<string, string | number | boolean | readonly
 
 export interface EndsOptions {
   /** What the tunnel carries; "tun" if absent. */
-  readonly mode?: "tun" | "tcp";
+  readonly mode?: "tun" | "udp" | "tcp";
   /** Where the client sends to: "HOST:PORT". */
   readonly peer?: string;
   /** Settings beside the usual ones, by table; they replace those of the same key. */
@@ -25,7 +25,7 @@ export const INNER_CLIENT_V6 = "fd14:5::2";
 export const PACKET_LEN = 1400;
 const PORT = 1405;
 
-/** Where a client of mode "tcp" takes connections. */
+/** Where a client of mode "tcp" or "udp" takes connections. */
 export const PROXY = "127.0.0.1:1080";
 const LAB_NETWORKS = ["10.61.0.0/16", "fd61::/16"];
 

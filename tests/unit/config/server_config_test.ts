@@ -20,7 +20,7 @@ Deno.test(
     folder.key("laptop.key", 1);
     const config = loadServerConfig(folder.write("server.toml", Deno.readTextFileSync(EXAMPLE)));
     assert.deepEqual(config.listen.map(({ text }) => text), ["0.0.0.0:1405"]);
-    assert.deepEqual(config.modes, ["tun", "tcp"]);
+    assert.deepEqual(config.modes, ["tun", "udp", "tcp"]);
     assert.deepEqual(config.warnings, []);
     assert.deepEqual(config.tun.addresses.map(formatPrefix), ["10.140.5.1/24"]);
     assert.equal(config.clients.length, 1);
