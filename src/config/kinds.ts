@@ -174,10 +174,10 @@ export const hosts = listOf(
 
 const UNIX_PATH_LEN_MAX = 107; // sun_path of unix(7), with its end
 
-/** Of "unix:PATH" or an absolute path. */
+/** Of "unix:/path" or "/path". */
 function unixPathOf(raw: string): string | undefined {
-  const path = raw.startsWith("unix:") ? raw.slice(5) : raw.startsWith("/") ? raw : "";
-  const isGood = path !== "" && !path.includes("\0") &&
+  const path = raw.replace(/^unix:/, "");
+  const isGood = path.startsWith("/") && !path.includes("\0") &&
     new TextEncoder().encode(path).length <= UNIX_PATH_LEN_MAX;
   return isGood ? path : undefined;
 }

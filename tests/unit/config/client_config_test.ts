@@ -91,7 +91,7 @@ Deno.test(
     folder.write("users", "# who\n\nalice:secret:with colon\nbob:x\n", 0o600);
     const full = load(
       folder,
-      TCP + `[socks]\nlisten = ["[::]:1080", "/run/i405.sock", "unix:s"]\npassword_file = "users"\n` +
+      TCP + `[socks]\nlisten = ["[::]:1080", "/run/i405.sock", "unix:/s"]\npassword_file = "users"\n` +
         `connections_max = 7\n[[forward]]\nlisten = "127.0.0.1:8080"\nto = "[2001:db8::1]:80"\n` +
         `[[forward]]\nlisten = "0.0.0.0:8080"\nto = "unix:/x"\ndirection = "remote"\n`,
     );
@@ -101,7 +101,7 @@ Deno.test(
     assert.deepEqual(full.socks.listen.map(({ text }) => text), [
       "[::]:1080",
       "unix:/run/i405.sock",
-      "unix:s",
+      "unix:/s",
     ]);
     const bytes = (text: string) => new TextEncoder().encode(text);
     for (
@@ -289,6 +289,10 @@ const WRONG: readonly (readonly [string, string])[] = [
   [
     TCP + `[socks]\nlisten = "127.0.0.1"\n`,
     `c.toml:6: socks.listen = "127.0.0.1": expected "address:port", such as "127.0.0.1:1080" or "[::1]:1080", or "unix:/path"`,
+  ],
+  [
+    TCP + `[socks]\nlisten = "unix:relative"\n`,
+    `c.toml:6: socks.listen = "unix:relative": expected "address:port", such as "127.0.0.1:1080" or "[::1]:1080", or "unix:/path"`,
   ],
   [
     TCP + `[[forward]]\nlisten = "127.0.0.1:80"\n[[forward]]\nto = "a:1"\nlisten = "x"\nvia = 1\n`,
