@@ -1,7 +1,7 @@
 /** How much of the data Worker's time strangers get, and who of them. Nothing here is told apart by an address's word
  * alone: sources can be forged, so what an address has used up costs it its rank, never every chance. */
 
-import type { Entropy, Memory } from "../ports/mod.ts";
+import type { EndpointAddress, Entropy, Memory } from "../ports/mod.ts";
 import { AddressHash } from "./address_hash.ts";
 import { FairBucket } from "./fair_bucket.ts";
 import { type Rate, RateTable } from "./rate_table.ts";
@@ -65,8 +65,17 @@ export class StrangerLimits {
 
   /** Whether a hello with a good cookie may go on. */
   proved(from: number, nowNs: number): boolean {
-    return this.#provedOfHost.take(this.hash.of(from, "host"), nowNs) &&
-      this.#provedOfNetwork.take(this.hash.of(from, "network"), nowNs) && this.#proved.take(nowNs, true);
+    return this.#isProved(this.hash.of(from, "host"), this.hash.of(from, "network"), nowNs);
+  }
+
+  /** Whether a TCP connection may begin a handshake: its address is proved as a cookie proves one. */
+  connected(from: EndpointAddress, nowNs: number): boolean {
+    return this.#isProved(this.hash.ofAddress(from, "host"), this.hash.ofAddress(from, "network"), nowNs);
+  }
+
+  #isProved(host: number, network: number, nowNs: number): boolean {
+    return this.#provedOfHost.take(host, nowNs) && this.#provedOfNetwork.take(network, nowNs) &&
+      this.#proved.take(nowNs, true);
   }
 
   /** Whether another datagram from an address with a handshake may go on: anybody may have forged it. */

@@ -1,7 +1,6 @@
 /** The data Worker of a server in TCP mode: connections that come, bounded in number and time until they have shown a key;
  * one train and one multiplexer for each client, which go on from one connection to the next. */
 
-import { TokenBucket } from "../base/token_bucket.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import {
   type ClientParameters,
@@ -12,6 +11,7 @@ import {
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { type Grant, grant } from "./grant.ts";
 import type { Order, TcpServerWorkerConfig } from "./messages.ts";
+import { StrangerLimits } from "./stranger_limits.ts";
 import { recordLenMax, tcpOverhead } from "./tcp_lengths.ts";
 import { type TcpConnection, TcpPeer } from "./tcp_peer.ts";
 import { TcpPlane, type TcpPlanePorts } from "./tcp_plane.ts";
@@ -21,8 +21,6 @@ import { TcpPlane, type TcpPlanePorts } from "./tcp_plane.ts";
 const HALF_OPEN_MAX = 128;
 const HALF_OPEN_EACH_MAX = 8;
 const HANDSHAKE_TIMEOUT_NS = 10e9;
-/** Handshakes begun a second: each costs a key exchange. */
-const BEGIN_PER_SECOND = 100;
 const ACCEPTS_PER_TURN = 16;
 /** A client whose connection is gone keeps its train and streams so long. */
 const CLIENT_TIMEOUT_NS = 30e9;
@@ -35,7 +33,7 @@ const LISTENER_ID = 2 ** 30;
 export class TcpServerPlane extends TcpPlane {
   readonly #config: TcpServerWorkerConfig;
   readonly #peers: (TcpPeer | undefined)[];
-  readonly #begun = new TokenBucket(BEGIN_PER_SECOND);
+  readonly #limits: StrangerLimits;
   readonly #halfOpen = new Map<string, number>();
   /** Connections whose parameters have been granted, and what their client sends a nanosecond. */
   readonly #rates = new WeakMap<TcpConnection, number>();
@@ -47,6 +45,7 @@ export class TcpServerPlane extends TcpPlane {
     super(ports, config);
     this.#config = config;
     this.#peers = config.clients.map(() => undefined);
+    this.#limits = new StrangerLimits(ports.memory, ports.entropy);
     config.listeners.forEach((fd, index) => ports.tcp.add(fd, LISTENER_ID + index, "listening"));
   }
 
@@ -76,12 +75,13 @@ export class TcpServerPlane extends TcpPlane {
     }
   }
 
-  /** Takes a connection in, or closes it without a word: too many of this address, too many a second, main is busy. When
+  /** Takes a connection in, or closes it without a word: too many of this address, or too often, or main is
+   * busy. When
    * there are too many in all, the oldest that has no session gives way. */
   #take(fd: number, from: EndpointAddress): void {
     const key = neighbourhoodOf(from);
     const fromThere = this.#halfOpen.get(key) ?? 0;
-    if (fromThere >= HALF_OPEN_EACH_MAX || !this.#begun.take(this.nowNs) || this.mainIsBusy) {
+    if (fromThere >= HALF_OPEN_EACH_MAX || this.mainIsBusy || !this.#limits.connected(from, this.nowNs)) {
       this.counters.add("tcp_refused");
       this.ports.tcp.close(fd);
       return;
