@@ -28,6 +28,8 @@ export const PACKED = { whole: 0, split: 1, full: 2 } as const;
 export interface FrameSource {
   /** Whether `fill` would write something, given room. */
   wants(nowNs: number): boolean;
+  /** Whether that should leave before what was written already and has not left yet. */
+  urgent(): boolean;
   /** Writes one frame of at most `len` bytes at `off` and returns its length; 0: nothing, or too little room. */
   fill(off: number, len: number, nowNs: number): number;
 }

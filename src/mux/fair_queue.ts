@@ -33,6 +33,11 @@ export class FairQueue<T extends Sender> {
     return this.#fresh.count + this.#steady.count;
   }
 
+  /** Somebody has a head start. */
+  get hasFresh(): boolean {
+    return this.#fresh.count > 0;
+  }
+
   /** The stream has something to send. */
   activate(sender: T): void {
     const { turn } = sender;

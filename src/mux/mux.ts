@@ -115,6 +115,11 @@ export class Mux implements StreamCommands {
     return this.#writer.wants(nowNs);
   }
 
+  /** Whether what `fill` would write should leave before what it has written already and has not left yet. */
+  urgent(): boolean {
+    return this.#writer.urgent();
+  }
+
   /** Writes one streams frame of at most `len` bytes at `off` and returns its length; 0: nothing to send, or too
    * little room. May be called again for the rest of the same record. */
   fill(off: number, len: number, nowNs: number): number {

@@ -70,6 +70,12 @@ export class PacketWriter {
       this.#table.refusals.count > 0 || this.#table.senders.head() !== undefined;
   }
 
+  /** Whether what `write` would find should not wait behind what it has written before: somebody begins, or ends, or
+   * had nothing to send until now. */
+  urgent(): boolean {
+    return this.#sent.room && (this.#table.control.count > 0 || this.#table.senders.hasFresh);
+  }
+
   /** Writes one streams frame of at most `len` bytes at `off`; returns its length, 0 if there is nothing to send. */
   write(off: number, len: number, nowNs: number): number {
     if (len < PACKET_MIN_LEN || !this.wants(nowNs)) return 0;

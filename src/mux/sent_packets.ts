@@ -37,7 +37,8 @@ export interface ItemSink {
 export interface SentOptions {
   /** Packets in flight at most; a power of two. */
   readonly packetsMax: number;
-  /** False over a carrier that loses nothing and keeps order: no timers. */
+  /** False over a carrier that loses nothing while a session lasts: packets may leave in another order than they were
+   * written in, and none is ever taken for lost. */
   readonly timers: boolean;
   /** How long the other side may wait before it acks, its slots included. */
   readonly ackDelayMaxNs: number;
@@ -152,7 +153,7 @@ export class SentPackets {
   /** After the ranges of an ack: finds what it shows to be lost. */
   ackEnd(largest: number, nowNs: number, sink: ItemSink): void {
     this.#largestAcked = Math.max(this.#largestAcked, largest);
-    this.#findLost(nowNs, sink);
+    if (this.#options.timers) this.#findLost(nowNs, sink);
   }
 
   /** When `tick` has something to do. */

@@ -11,7 +11,7 @@ import type { TrainParameters } from "./messages.ts";
 const TIMES_AHEAD_NS = 5e9;
 const FIRST_TIMES_NS = 0.5e9;
 const BIND_AHEAD_NS = 2e6;
-const BUFFERS_NS = 4e6;
+const BUFFERS_PER_BIND = 2;
 const BUFFERS_MIN = 16;
 const TIMES_PER_REFILL_MAX = 4096;
 
@@ -20,6 +20,8 @@ export interface SlotRingOptions {
   /** 32 bytes of entropy, this train's alone. */
   readonly seed: Uint8Array;
   readonly startNs: number;
+  /** How far ahead inner data is bound; 2 ms if not said. */
+  readonly bindAheadNs?: number;
   /** The form of its records, and where they go. */
   readonly form: Omit<
     RingConfig,
@@ -42,15 +44,17 @@ export class SlotRing {
   readonly #bufMask: number;
   /** Plaintexts made ready so far, modulo 2^32. */
   protected made = 0;
+  #inserted = 0;
   #timesWritten = 0;
 
-  constructor(memory: Memory, pacer: Pacer, { train, seed, startNs, form }: SlotRingOptions) {
+  constructor(memory: Memory, pacer: Pacer, options: SlotRingOptions) {
+    const { train, seed, startNs, form, bindAheadNs = BIND_AHEAD_NS } = options;
     this.memory = memory;
     this.pacer = pacer;
     this.train = train;
     const slotsIn = (ns: number) => Math.ceil(ns / train.intervalNs);
-    const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_NS) * train.burst));
-    this.depth = Math.min(bufCount - 2, Math.max(2, slotsIn(BIND_AHEAD_NS)) * train.burst);
+    const bufCount = powerOfTwo(Math.max(BUFFERS_MIN, slotsIn(BUFFERS_PER_BIND * bindAheadNs) * train.burst));
+    this.depth = Math.min(bufCount - 2, Math.max(2, slotsIn(bindAheadNs)) * train.burst);
     this.#schedule = new SlotSchedule({
       seed,
       intervalNs: train.intervalNs,
@@ -161,6 +165,40 @@ export class SlotRing {
     if (Atomics.compareExchange(i32, word, BUF_WORD.ready, BUF_WORD.filling) !== BUF_WORD.ready) return 0;
     this.made = (this.made - 1) >>> 0;
     return buf + BUF.headLen;
+  }
+
+  /** Offset of the plaintext that leaves next but is not older than `oldest`, counted like `made`; what it holds moves to
+   * the end. 0 when none waits there, or `most` wait already. To be filled and given to `publishInserted`, and nothing else
+   * before that. A slot that comes meanwhile carries chaff. */
+  insert(most: number, oldest: number): number {
+    const end = this.waiting >= most ? 0 : this.claim();
+    if (end === 0) return 0;
+    const taken = Atomics.load(this.memory.i32, (this.ring + RING.taken) >> 2) >>> 0;
+    let index = (oldest - taken) >>> 0 <= this.waiting ? oldest : taken;
+    while (index !== this.made && !this.#hold(index)) index = (index + 1) >>> 0;
+    if (index === this.made) return 0; // nothing waits any more: the next claim gives what leaves next
+    const buf = this.bufferOf(index);
+    const { u8, u32 } = this.memory;
+    u8.copyWithin(end, buf + BUF.headLen, buf + BUF.headLen + this.plaintextLen);
+    u32[(end - BUF.headLen + BUF.kind) >> 2] = u32[(buf + BUF.kind) >> 2];
+    this.#inserted = index;
+    return buf + BUF.headLen;
+  }
+
+  /** Returns the index behind the plaintext that was inserted. */
+  publishInserted(): number {
+    for (const index of [this.#inserted, this.made]) {
+      Atomics.store(this.memory.i32, (this.bufferOf(index) + BUF.word) >> 2, BUF_WORD.ready);
+    }
+    this.made = (this.made + 1) >>> 0;
+    return (this.#inserted + 1) >>> 0;
+  }
+
+  /** Keeps the pacer from a plaintext that waits; false when it has it. */
+  #hold(index: number): boolean {
+    const word = (this.bufferOf(index) + BUF.word) >> 2;
+    return Atomics.compareExchange(this.memory.i32, word, BUF_WORD.ready, BUF_WORD.filling) ===
+      BUF_WORD.ready;
   }
 
   /** Where the plaintext of this index, counted like `made`, has its buffer. */

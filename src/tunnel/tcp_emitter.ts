@@ -20,6 +20,10 @@ import type { FrameTaker } from "./stream_muxes.ts";
 const NOWHERE = { ip: new Uint8Array(0), port: 0 };
 /** Less room than this at the end of a plaintext is not worth another frame. */
 const APPEND_MIN_LEN = 64;
+/** Plaintexts beyond the depth of late binding, for what should not wait. */
+const URGENT_MAX = 4;
+/** What should not wait overtakes what is bound, so that much may be bound: a Worker that is late by less costs nothing. */
+const BIND_AHEAD_NS = 16e6;
 
 export interface TcpEmitterOptions {
   readonly train: TrainParameters;
@@ -41,6 +45,9 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
   #switchesSeen = 0;
   /** Bytes used in the newest plaintext if frames may be appended to it, else 0. */
   #openUsed = 0;
+  /** Nothing overtakes the plaintexts before this one, counted like `made`: what the session itself has to say, and what
+   * has overtaken others. */
+  #behind = 0;
 
   constructor(
     memory: Memory,
@@ -58,7 +65,7 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
       to: NOWHERE,
       stream: true,
     };
-    super(memory, pacer, { train, seed, startNs, form });
+    super(memory, pacer, { train, seed, startNs, bindAheadNs: BIND_AHEAD_NS, form });
     this.#protection = protection;
     this.#header = memory.alloc(TLS_RECORD_HEADER_LEN);
     const bodyLen = train.datagramLen - TLS_RECORD_HEADER_LEN;
@@ -143,6 +150,7 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
     this.memory.u8.set(bytes, off);
     this.#publish(off, bytes.length, contentType, bytes.length);
     this.#openUsed = 0;
+    this.#behind = this.made;
     return true;
   }
 
@@ -154,11 +162,13 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
     this.memory.u8.set(frame, off);
     this.#publish(off, frame.length, CONTENT_TYPE.applicationData, this.contentLen);
     this.#openUsed = frame.length;
+    this.#behind = this.made;
     return true;
   }
 
   /** Moves frames of `source` into plaintexts, as far as late binding allows. */
   pumpFrames(source: FrameSource, nowNs: number): void {
+    while (source.urgent() && this.#pumpFirst(source, nowNs)) { /* all that is */ }
     while (source.wants(nowNs)) {
       const off = this.#reopen() || this.claim(this.depth);
       if (off === 0) return;
@@ -168,6 +178,17 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
       this.#publish(off, end, CONTENT_TYPE.applicationData, this.contentLen);
       this.#openUsed = end > from && this.contentLen - end >= APPEND_MIN_LEN ? end : 0;
     }
+  }
+
+  /** One plaintext before those that wait; false when there is nothing to overtake, or no room. */
+  #pumpFirst(source: FrameSource, nowNs: number): boolean {
+    const off = this.insert(this.depth + URGENT_MAX, this.#behind);
+    if (off === 0) return false;
+    const end = this.#fill(source, off, 0, nowNs);
+    this.#write(off, end, CONTENT_TYPE.applicationData, this.contentLen);
+    this.#behind = this.publishInserted();
+    this.#openUsed = 0; // the newest plaintext is another one
+    return end > 0;
   }
 
   /** Frames behind the `from` bytes that are there; returns how many bytes are used then. */
@@ -188,12 +209,16 @@ export class TcpEmitter extends SlotRing implements FrameTaker {
     return off;
   }
 
-  /** Content of `len` bytes, its type at `typeAt`, zeros between and behind: RFC 8446 §5.4. */
   #publish(off: number, len: number, contentType: number, typeAt: number): void {
+    this.#write(off, len, contentType, typeAt);
+    this.publish();
+  }
+
+  /** Content of `len` bytes, its type at `typeAt`, zeros between and behind: RFC 8446 §5.4. */
+  #write(off: number, len: number, contentType: number, typeAt: number): void {
     const { u8 } = this.memory;
     u8.fill(0, off + len, off + this.plaintextLen);
     u8[off + typeAt] = contentType;
-    this.publish();
   }
 }
 

@@ -132,3 +132,29 @@ Deno.test("records of all lengths are one, from the first application record on"
   for (const { len } of records) lens.set(len, (lens.get(len) ?? 0) + 1);
   assert.deepEqual([...lens.keys()], [700 - 52]);
 });
+
+Deno.test("the first byte of a new stream waits two slots beside the round trip, whatever bulk is under way", () => {
+  const intervalNs = 2e6;
+  const delayNs = 10e6;
+  const world = upWorld({ seed: SEED, intervalNs, delayNs });
+  open(world, 1, 3_000_000, 3_000_000);
+  world.run(0.5e9);
+  const waits: number[] = [];
+  for (let i = 0; i < 30; i++) {
+    open(world, 1, 0, 200);
+    const stream = [...world.client.local.streams.values()].at(-1)!;
+    world.run(0.1e9 + i * 137e3);
+    waits.push((stream.firstByteNs - stream.openedNs - 2 * delayNs) / intervalNs);
+  }
+  waits.sort((a, b) => a - b);
+  // One slot each way, and the most that the jitter of a slot can add to that.
+  assert.ok(waits.at(-1)! <= 2.5, `slots: ${waits.map((wait) => wait.toFixed(2))}`);
+  assert.ok(waits[waits.length >> 1] <= 1.5);
+  world.run(20e9);
+  assertDone(world);
+  assert.equal(
+    world.client.counters.get("streams_packets_lost"),
+    0,
+    "what overtakes makes nothing count as lost",
+  );
+});
