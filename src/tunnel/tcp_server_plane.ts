@@ -61,6 +61,7 @@ export class TcpServerPlane extends TcpPlane {
   protected otherOrder(order: Order): void {
     if (order.type !== "stop" || this.#closingAtNs !== Infinity) return;
     this.#closingAtNs = this.nowNs + CLOSE_WAIT_NS;
+    for (const listener of this.#config.listeners) this.ports.tcp.remove(listener); // nobody comes back meanwhile
     for (const peer of this.peers()) this.sayGoodbye(peer);
   }
 

@@ -132,6 +132,7 @@ export class TcpSide implements StreamIo, PacketIo {
   readonly #net: TcpNet;
   readonly #added = new Set<Socket>();
   readonly #bufs: number;
+  #listener = -1;
   #listenerId = -1;
 
   constructor(memory: Memory, net: TcpNet, readonly index: number) {
@@ -161,6 +162,7 @@ export class TcpSide implements StreamIo, PacketIo {
 
   add(fd: number, id: number, mode: StreamMode): boolean {
     if (mode === "listening") {
+      this.#listener = fd;
       this.#listenerId = id;
       this.#net.listener = this;
       return true;
@@ -178,6 +180,7 @@ export class TcpSide implements StreamIo, PacketIo {
   }
 
   remove(fd: number): void {
+    if (fd === this.#listener) this.#net.listener = undefined;
     const socket = this.#net.get(fd);
     if (socket !== undefined) this.#added.delete(socket);
   }

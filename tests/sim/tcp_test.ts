@@ -158,3 +158,12 @@ Deno.test("the first byte of a new stream waits two slots beside the round trip,
     "what overtakes makes nothing count as lost",
   );
 });
+
+Deno.test("a server that is told to stop says goodbye and takes nobody in meanwhile", () => {
+  const world = upWorld({ seed: SEED });
+  world.server.mailbox.post({ type: "stop" });
+  world.server.wake();
+  world.run(5e9);
+  assert.ok(world.client.log.some((line) => /the server closed the session/.test(line)));
+  assert.equal(world.server.events.filter(({ type }) => type === "tls open").length, 1);
+});
