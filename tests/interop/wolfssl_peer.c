@@ -12,7 +12,7 @@
  *   cid=HEX                         offer or accept connection ids: the peer is to use this one, up to 10 bytes, or none
  *   key=HEX identity=TEXT           the external PSK; it is for the hash of the suite
  *   mtu=N timeout=MS tickets=1      datagrams at most so long; first retransmission; server: send a ticket
- *   echo=1                          send all application data back
+ *   echo=1 update=MS                send all application data back; so long after the handshake, a KeyUpdate
  * Words on standard input, one a line:
  *   send TEXT    application data            update    KeyUpdate, which asks for one in return
  *   move         client: another local port  close     close_notify, and the end
@@ -40,7 +40,7 @@
 enum { TEXT_MAX = 2048, TIMEOUT_MAX_MS = 1000, LIFE_MS = 60000 };
 
 static struct {
-  int is_server, port, share, cookie, cid_len, key_len, mtu, timeout_ms, tickets, echo;
+  int is_server, port, share, cookie, cid_len, key_len, mtu, timeout_ms, tickets, echo, update_ms;
   const char *at, *suite, *group, *identity;
   unsigned char cid[10], key[64];
 } options = { .share = 1, .cookie = 1, .cid_len = -1, .timeout_ms = 200, .at = "127.0.0.1",
@@ -84,6 +84,7 @@ static void read_options(int count, char **words) {
     const char *name = words[i];
     if (!strcmp(name, "at")) options.at = value;
     else if (!strcmp(name, "echo")) options.echo = atoi(value);
+    else if (!strcmp(name, "update")) options.update_ms = atoi(value);
     else if (!strcmp(name, "suite")) options.suite = value;
     else if (!strcmp(name, "group")) options.group = value;
     else if (!strcmp(name, "identity")) options.identity = value;
@@ -245,14 +246,19 @@ static void read_all(void) {
   }
 }
 
+/* Asks for one in return. */
+static void update_keys(void) {
+  int result = wolfSSL_update_keys(ssl);
+  if (result != WOLFSSL_SUCCESS) judge(result, "update");
+}
+
 static void obey(char *line) {
   line[strcspn(line, "\n")] = 0;
   if (!strncmp(line, "send ", 5)) {
     int len = wolfSSL_write(ssl, line + 5, (int)strlen(line + 5));
     if (len <= 0) judge(len, "write");
   } else if (!strcmp(line, "update")) {
-    int result = wolfSSL_update_keys(ssl);
-    if (result != WOLFSSL_SUCCESS) judge(result, "update");
+    update_keys();
   } else if (!strcmp(line, "move")) {
     close(fd);
     fd = open_socket();
@@ -293,13 +299,14 @@ int main(int argc, char **argv) {
   fd = open_socket();
   make_ssl();
   int is_connected = 0, timeout = options.timeout_ms;
-  int64_t ends_at = now_ms() + LIFE_MS, due = now_ms() + timeout;
+  int64_t ends_at = now_ms() + LIFE_MS, due = now_ms() + timeout, update_at = 0;
   struct pollfd polled[2] = { { fd, POLLIN, 0 }, { -1, POLLIN, 0 } };
   while (!is_done && now_ms() < ends_at) {
     if (!is_connected) {
       int result = options.is_server ? wolfSSL_accept(ssl) : wolfSSL_connect(ssl);
       if (result == WOLFSSL_SUCCESS) {
         is_connected = 1;
+        if (options.update_ms) update_at = now_ms() + options.update_ms;
         polled[1].fd = 0;
         printf("connected %s %s", wolfSSL_get_cipher_name(ssl), wolfSSL_get_curve_name(ssl));
         print_ids("");
@@ -308,6 +315,10 @@ int main(int argc, char **argv) {
       }
     }
     if (is_connected) read_all();
+    if (update_at && now_ms() >= update_at) {
+      update_at = 0;
+      update_keys();
+    }
     watch_ids();
     if (is_done) break;
     polled[0].fd = fd;

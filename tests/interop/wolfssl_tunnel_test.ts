@@ -36,7 +36,7 @@ for (const [suite, name, group] of CASES) {
     const tunnel = { identity: "plain", suites: [suite], groups: [group] };
     const ends = await Ends.configure(lab, { client: { tunnel } });
     const cid = "0102030405060708";
-    const peer = await startPeer(lab, "server", { suite: name, group, cid, echo: "1" });
+    const peer = await startPeer(lab, "server", { suite: name, group, cid, echo: "1", update: "500" });
     await peer.waitFor(/^port 1405$/);
     ends.startClient();
     await ends.client.waitFor(/handshake done/);
@@ -48,6 +48,9 @@ for (const [suite, name, group] of CASES) {
     await peer.waitFor(/^closed$/);
     const seen = readPcap(await finish());
     assertUniform(sentBy(seen, CLIENT), PACKET_LEN);
+    // Its KeyUpdate was acknowledged in a slot: wolfSSL sends in epoch 4 (RFC 9147 §8), and was not taken for lost.
+    const epochBits = new Set(sentBy(seen, SERVER).map(({ payload }) => payload[0] & 3));
+    assert.ok(epochBits.has(3) && epochBits.has(0), [...epochBits].join());
   });
 
   interop(`a wolfSSL client, and the executable's server: ${name}, ${group}`, async () => {
