@@ -13,12 +13,12 @@ const ignore = !isRoot;
 const FAST = { up: { interval: "230 us" }, down: { interval: "230 us" } };
 
 /** A tunnel whose server may connect to itself, so that a name that means another machine there can be told. */
-async function tunnel(lab: Lab, mode: "tcp"): Promise<Ends> {
+async function tunnel(lab: Lab, mode: "tcp" | "udp"): Promise<Ends> {
   const allow = ["10.61.0.0/16", "fd61::/16", "127.0.0.0/8"];
   return await Ends.start(lab, { mode, client: FAST, server: { client: { allow } } });
 }
 
-for (const mode of ["tcp"] as const) {
+for (const mode of ["tcp", "udp"] as const) {
   Deno.test({ name: `wget, ssh through nc -X 5, and git clone over it: mode ${mode}`, ignore }, async () => {
     await using lab = await Lab.create();
     await tunnel(lab, mode);
