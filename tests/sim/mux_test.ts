@@ -59,6 +59,22 @@ for (const carrier of CARRIERS) {
     }
   });
 
+  Deno.test(`one stream fills its slots though its reader and writer look only now and then, over ${carrier}`, () => {
+    for (const [localStepMs, intervalNs] of [[5, 1e6], [20, 0.2e6], [50, 0.2e6]]) {
+      const conditions = { delayMeanNs: 0.5e6 };
+      const jobs = [{ up: 100, down: 1e9 }];
+      const localStepNs = localStepMs * 1e6;
+      const world = new MuxWorld({ seed: 1, carrier, intervalNs, conditions, jobs, localStepNs });
+      const [stream] = openAll(world);
+      world.runMs(2000);
+      const before = { received: stream.received, slots: world.server.slots };
+      world.runMs(1000);
+      const ratio = (stream.received - before.received) / ((world.server.slots - before.slots) * 1350);
+      ok(ratio >= 0.95, `${ratio} with steps of ${localStepMs} ms`);
+      world.stop();
+    }
+  });
+
   Deno.test(`the first byte of a new stream takes 2 slots and the round trip while bulk runs, over ${carrier}`, () => {
     const bulk: Job[] = Array.from({ length: 3 }, () => ({ up: 10e6, down: 10e6 }));
     const conditions = { delayMeanNs: RTT_MS / 2 * 1e6 };

@@ -182,6 +182,57 @@ export class LocalSide implements StreamEvents {
   }
 }
 
+/** Events of a mux that reach their local side only now and then, all at once: a main isolate that is busy. */
+class Stepwise implements StreamEvents {
+  readonly #local: StreamEvents;
+  #waiting: (() => void)[] = [];
+
+  constructor(local: StreamEvents, time: VirtualTime, stepNs: number) {
+    this.#local = local;
+    const step = () => {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const event of waiting) event();
+      time.after(stepNs, step);
+    };
+    step();
+  }
+
+  opening(id: number, kind: StreamKind, target: StreamAddress): void {
+    this.#waiting.push(() => this.#local.opening(id, kind, target));
+  }
+
+  accepted(id: number, bound: StreamAddress): void {
+    this.#waiting.push(() => this.#local.accepted(id, bound));
+  }
+
+  data(id: number, bytes: Uint8Array, off: number, len: number): void {
+    const copy = bytes.slice(off, off + len);
+    this.#waiting.push(() => this.#local.data(id, copy, 0, len));
+  }
+
+  finished(id: number): void {
+    this.#waiting.push(() => this.#local.finished(id));
+  }
+
+  reset(id: number, reason: number): void {
+    this.#waiting.push(() => this.#local.reset(id, reason));
+  }
+
+  sent(id: number, count: number): void {
+    this.#waiting.push(() => this.#local.sent(id, count));
+  }
+
+  datagram(id: number, address: StreamAddress, bytes: Uint8Array, off: number, len: number): void {
+    const copy = bytes.slice(off, off + len);
+    this.#waiting.push(() => this.#local.datagram(id, address, copy, 0, len));
+  }
+
+  lost(reason: number): void {
+    this.#waiting.push(() => this.#local.lost(reason));
+  }
+}
+
 export interface EndOptions {
   readonly name: string;
   readonly client: boolean;
@@ -189,6 +240,8 @@ export interface EndOptions {
   readonly intervalNs: number;
   readonly recordLen: number;
   readonly limits?: MuxLimits;
+  /** The local side hears of events only so often; 0, or left out: at once. */
+  readonly localStepNs?: number;
 }
 
 /** A mux in its slots. */
@@ -203,12 +256,15 @@ export class MuxEnd {
   running = true;
   /** Where frames go. */
   send: (bytes: Uint8Array) => void = () => {};
+  readonly #events: StreamEvents;
   #instance: number;
 
   constructor(time: VirtualTime, options: EndOptions, jobs: Map<number, Job>, instance: number) {
     this.time = time;
     this.options = options;
     this.local = new LocalSide(() => this.mux, time, jobs, options.client);
+    const { localStepNs = 0 } = options;
+    this.#events = localStepNs > 0 ? new Stepwise(this.local, time, localStepNs) : this.local;
     this.#instance = instance;
     this.mux = this.#newMux();
     this.#slot(time.nowNs());
@@ -236,7 +292,7 @@ export class MuxEnd {
       carrier,
       u8: this.u8,
       instance,
-      events: this.local,
+      events: this.#events,
       peerIntervalNs: intervalNs,
       packetsMax: 4096,
       limits,
@@ -266,6 +322,7 @@ export interface WorldOptions {
   readonly recordLen?: number;
   readonly limits?: MuxLimits;
   readonly jobs?: readonly Job[];
+  readonly localStepNs?: number;
 }
 
 const ADDRESSES: Record<string, EndpointAddress> = {
@@ -284,12 +341,13 @@ export class MuxWorld {
   #session = 0;
 
   constructor(options: WorldOptions) {
-    const { seed, carrier = "datagrams", conditions, intervalNs = 1e6, recordLen = 1350, limits } = options;
+    const { seed, carrier = "datagrams", conditions, intervalNs = 1e6, recordLen = 1350 } = options;
+    const { limits, localStepNs } = options;
     options.jobs?.forEach((job, key) => this.jobs.set(key, job));
     this.network = new SimNetwork(this.time, seed, conditions);
     const end = (name: "client" | "server", instance: number) => {
       const isClient = name === "client";
-      const common = { name, client: isClient, carrier, intervalNs, recordLen, limits };
+      const common = { name, client: isClient, carrier, intervalNs, recordLen, limits, localStepNs };
       return new MuxEnd(this.time, common, this.jobs, instance);
     };
     this.client = end("client", 1000);
