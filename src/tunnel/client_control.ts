@@ -67,6 +67,8 @@ export class ClientControl {
   readonly #ports: ClientControlPorts;
   readonly #dtls: DtlsClient;
   #delivered = false;
+  /** The session before is alive after all. */
+  #isNeedless = false;
   /** When it began, or got on the last time. */
   #progressNs: number;
   /** When the cookie came. */
@@ -121,6 +123,8 @@ export class ClientControl {
       this.#welcome(event.body);
     } else if (event.type === "silent") {
       this.#again(`nothing heard for ${(event.sinceMs / 1e3).toFixed(1)} s`, nowNs);
+    } else if (event.type === "heard") {
+      this.#heard();
     } else if (event.type === "closed") {
       this.#again(event.reason, nowNs);
     }
@@ -136,7 +140,7 @@ export class ClientControl {
   /** The client's address is another one from now on, or the network is back. What a handshake has come to since the
    * server's first answer is bound to the old address: it begins again; a first hello is not, nor is a session. */
   moved(nowNs: number): void {
-    if (this.#delivered || this.#dtls.phase === "connected" || this.#dtls.phase === "hello") return;
+    if (this.#delivered || this.#isConnected || this.#dtls.phase === "hello") return;
     this.#begin(nowNs);
     this.#advance(nowNs);
   }
@@ -207,7 +211,7 @@ export class ClientControl {
   }
 
   get #isConnected(): boolean {
-    return this.#dtls.phase === "connected";
+    return this.#isNeedless || this.#dtls.phase === "connected";
   }
 
   #welcome(body: Uint8Array): void {
@@ -235,7 +239,16 @@ export class ClientControl {
     this.#advance(nowNs);
   }
 
+  /** The old session goes on; the handshake that was to replace it is not needed. */
+  #heard(): void {
+    if (this.#delivered) return;
+    this.#isNeedless = this.#delivered = true;
+    this.state = "up";
+    this.#ports.log("info", "the server is heard again, the session goes on");
+  }
+
   #begin(nowNs: number): void {
+    this.#isNeedless = false;
     this.#dtls.restart(nowNs); // its record numbers go on, so that late answers to the old hellos are known
     this.#delivered = false;
     this.#progressNs = this.#cookieNs = nowNs;

@@ -14,6 +14,7 @@ import { ClientSockets } from "./client_sockets.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
+import type { OpenedRecord } from "./inbound.ts";
 import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
 import { newConnectionId } from "./own_ids.ts";
@@ -45,6 +46,8 @@ export class ClientPlane extends DataPlane {
   #lacksStreams = false;
   /** Silence has been reported and no new session has come since. */
   #reported = true;
+  /** Packets flowed until it was silence that was reported. */
+  #wasOpen = false;
   #closingAtNs = Infinity;
   readonly #sockets: ClientSockets;
   /** Slot of the last change of sockets that main was asked for. */
@@ -187,7 +190,7 @@ export class ClientPlane extends DataPlane {
     peer.pendingFd = peer.fd;
     peer.lastAuthenticNs = this.nowNs;
     this.#firstSignNs = FIRST_SIGN_INTERVALS * this.#config.up.intervalNs + order.roundTripNs;
-    peer.open = this.#reported = false;
+    peer.open = this.#reported = this.#wasOpen = false;
     this.#emitter.dropRaw();
     this.#inner.begin(peer.pending);
   }
@@ -214,7 +217,16 @@ export class ClientPlane extends DataPlane {
     this.#inner.acknowledged();
   }
 
-  protected arrived(): void {}
+  /** The session that was taken for lost, for silence alone, goes on: the server has it still. Not with a peer of version
+   * 0, which begins anew at the first hello. */
+  protected arrived(peer: Peer, { session }: OpenedRecord): void {
+    if (!this.#wasOpen || session !== peer.current || session !== peer.keyed) return;
+    if (session.ids.peer.length === 0) return;
+    this.#wasOpen = this.#reported = false;
+    peer.open = true;
+    this.#emitter.dropRaw();
+    this.tell({ type: "heard", client: 0 });
+  }
 
   /** RFC 9853 §5.2: a challenge that comes where this side is no more is answered by path_drop. The answer leaves in the
    * next slot, whatever waits for one: when the server follows must not depend on that. */
@@ -241,7 +253,7 @@ export class ClientPlane extends DataPlane {
   }
 
   protected sessionEnded(peer: Peer, reason: string): void {
-    peer.open = false;
+    peer.open = this.#wasOpen = false;
     if (this.#reported) return;
     this.#reported = true;
     this.#inner.lost();
@@ -337,6 +349,7 @@ export class ClientPlane extends DataPlane {
       (this.#peer.pending === undefined ? 0 : this.#firstSignNs);
     if (silentNs < limitNs && !worn) return;
     this.#reported = true;
+    this.#wasOpen = this.#peer.open && !worn;
     this.#peer.open = false;
     this.#inner.lost();
     this.tell({ type: "silent", client: 0, sinceMs: silentNs / 1e6 });

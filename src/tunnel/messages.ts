@@ -96,6 +96,8 @@ export type WorkerEvent =
   /** Client of version 0: fates of packets, in rows as packet_fates.ts has them. */
   | { readonly type: "packets"; readonly client: number; readonly rows: Uint8Array }
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
+  /** Client: the session that was silent is alive. */
+  | { readonly type: "heard"; readonly client: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
   | { readonly type: "ring"; readonly client: number; readonly ring: number; readonly intervalNs: number }
   | { readonly type: "notice"; readonly level: "error" | "warn" | "info" | "debug"; readonly text: string }

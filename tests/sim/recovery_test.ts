@@ -88,6 +88,41 @@ Deno.test("a server that is killed and started again has data again within secon
   }
 });
 
+Deno.test("after a short outage the session goes on at the first record, and the handshake that was begun is left", () => {
+  for (const outageS of [1, 3, 10, 25]) {
+    const world = up();
+    world.network.part(true);
+    world.run(outageS * SECOND);
+    world.network.part(false);
+    const tookNs = untilData(world, 10 * SECOND);
+    assert.ok(tookNs <= 5 * TRAIN.intervalNs, `${tookNs / SECOND} s after ${outageS} s`);
+    world.run(20 * SECOND);
+    assert.equal(world.client.welcomes.length, 1, "one session");
+    assert.equal(world.client.client.state, "up");
+    assert.equal(world.client.client.reconnects, outageS > 2 ? 1 : 0);
+    const answers = world.network.traceOf("client").slice(-1500).filter(({ head }) => !/^3/.test(head));
+    assert.deepEqual(answers, [], "no hello any more");
+    assert.ok(untilData(world, SECOND) < 0.1 * SECOND);
+  }
+});
+
+Deno.test("a session that goes on after an outage is given up at the next one like any other", () => {
+  const world = up();
+  for (const outageS of [5, 5]) {
+    world.network.part(true);
+    world.run(outageS * SECOND);
+    world.network.part(false);
+    assert.ok(untilData(world, SECOND) <= 5 * TRAIN.intervalNs);
+    world.run(3 * SECOND);
+  }
+  world.network.part(true);
+  world.run(60 * SECOND); // the server forgets
+  world.network.part(false);
+  assert.ok(untilData(world, 10 * SECOND) < 8 * SECOND);
+  assert.equal(world.client.welcomes.length, 2);
+  assert.equal(world.client.client.reconnects, 3);
+});
+
 Deno.test("after an hour without network data flows again soon after that is back, whether the client is told or not", () => {
   const train = { ...TRAIN, intervalNs: 0.5 * SECOND, jitterSdNs: 0, jitterLaw: "none" as const };
   for (const isTold of [false, true]) {
