@@ -22,6 +22,7 @@ const BENCHES: readonly Bench[] = [
   { name: "mux", script: "micro/mux.ts", quick: ["1000", "1", "100"], full: [] },
   { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
   { name: "lookup", script: "micro/lookup.ts", quick: ["64"], full: [] },
+  { name: "idle session", script: "micro/idle_session.ts", quick: ["8"], full: [] },
   { name: "handshakes", script: "micro/handshake.ts", quick: ["2"], full: [] },
   { name: "strangers", script: "micro/strangers.ts", quick: ["200"], full: [] },
   {

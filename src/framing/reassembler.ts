@@ -1,5 +1,5 @@
-/** Puts fragments together, in any order, within fixed bounds: so many packets at a time, each in a preallocated
- * place of its own. What overlaps or contradicts itself loses the whole packet; what stays incomplete is forgotten
+/** Puts fragments together, in any order, within fixed bounds: so many packets at a time, each in a place of its own, in a
+ * block that is taken with the first fragment and given back after a while without one. What overlaps or contradicts itself loses the whole packet; what stays incomplete is forgotten
  * after a count of records, since there is no clock here. Nothing a peer sends makes it grow or throw. */
 
 import { assert } from "../base/mod.ts";
@@ -10,6 +10,8 @@ export const PACKET_MAX_LEN = 2048;
 /** Packets in flight: a sender splits one at a time, so this much is for reordering and loss. */
 const PACKETS_DEFAULT = 16;
 const PACKETS_MAX = 64;
+/** Bytes of the block that a Reassembler takes, unless it is told another count of packets. */
+export const REASSEMBLY_LEN = PACKETS_DEFAULT * PACKET_MAX_LEN;
 /** Stretches of a packet that have arrived and do not touch one another. */
 const GAPS_MAX = 16;
 /** A fragment whose record is this far from the packet's newest one does not belong to it: ids wrap at 65,536 split
@@ -24,7 +26,7 @@ export interface FramingMemory {
   free(off: number, len: number): void;
 }
 
-/** Each kind of drop counts packets, but `badRange` and `late`, which count fragments. */
+/** Each kind of drop counts packets, but `badRange`, `late` and `noMemory`, which count fragments. */
 export interface ReassemblyCounters {
   /** Packets put together. */
   completed: number;
@@ -40,6 +42,8 @@ export interface ReassemblyCounters {
   evicted: number;
   /** Fragments of a packet that had been dropped already. */
   late: number;
+  /** Fragments that came when there was no memory for a block. */
+  noMemory: number;
 }
 
 /** State of one place. */
@@ -58,9 +62,12 @@ export class Reassembler {
     timedOut: 0,
     evicted: 0,
     late: 0,
+    noMemory: 0,
   };
   readonly #memory: FramingMemory;
-  readonly #base: number;
+  /** 0: no block is taken. */
+  #base = 0;
+  #touched = false;
   readonly #places: number;
   readonly #state: Uint8Array;
   readonly #ids: Uint16Array;
@@ -75,12 +82,11 @@ export class Reassembler {
   readonly #starts: Uint16Array;
   readonly #ends: Uint16Array;
 
-  /** Takes `packets` × 2,048 bytes of `memory` (32 KiB if not said), until `close`. */
+  /** Uses up to `packets` × 2,048 bytes of `memory` (32 KiB if not said). */
   constructor(memory: FramingMemory, packets = PACKETS_DEFAULT) {
     assert(packets >= 1 && packets <= PACKETS_MAX, "1 to 64 packets are put together at a time");
     this.#memory = memory;
     this.#places = packets;
-    this.#base = memory.alloc(packets * PACKET_MAX_LEN);
     this.#state = new Uint8Array(packets);
     this.#ids = new Uint16Array(packets);
     this.#numbers = new Float64Array(packets);
@@ -98,6 +104,11 @@ export class Reassembler {
     const end = offset + len;
     if (end > PACKET_MAX_LEN || len === 0) {
       this.counters.badRange++;
+      return 0;
+    }
+    this.#touched = true;
+    if (this.#base === 0 && !this.#take()) {
+      this.counters.noMemory++;
       return 0;
     }
     const place = this.#placeOf(id, number);
@@ -124,7 +135,7 @@ export class Reassembler {
 
   /** Whether a packet at `off` lies in this storage, so that it must be used before the next `add`. */
   holds(off: number): boolean {
-    return off >= this.#base && off < this.#base + this.#places * PACKET_MAX_LEN;
+    return this.#base !== 0 && off >= this.#base && off < this.#base + this.#places * PACKET_MAX_LEN;
   }
 
   /** A fragment that never was one: counted with those out of range. */
@@ -141,17 +152,34 @@ export class Reassembler {
 
   /** Packets lost here so far, of all kinds. */
   get droppedCount(): number {
-    const { overlap, inconsistent, scattered, timedOut, evicted } = this.counters;
-    return overlap + inconsistent + scattered + timedOut + evicted;
+    const { overlap, inconsistent, scattered, timedOut, evicted, noMemory } = this.counters;
+    return overlap + inconsistent + scattered + timedOut + evicted + noMemory;
   }
 
   /** Forgets everything incomplete (a new session: its ids and numbers start anew). */
   reset(): void {
+    this.counters.timedOut += this.inFlight;
     this.#state.fill(EMPTY);
   }
 
-  close(): void {
-    this.#memory.free(this.#base, this.#places * PACKET_MAX_LEN);
+  /** Now and then, outside of `add`: gives the block back if nothing is incomplete and no fragment has come since the last
+   * time. */
+  rest(): void {
+    if (this.#base !== 0 && !this.#touched && this.inFlight === 0) {
+      this.#memory.free(this.#base, this.#places * PACKET_MAX_LEN);
+      this.#base = 0;
+    }
+    this.#touched = false;
+  }
+
+  #take(): boolean {
+    try {
+      this.#base = this.#memory.alloc(this.#places * PACKET_MAX_LEN);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return false;
+    }
   }
 
   /** The place of packet `id`, made if there is none; what is too old is given up on the way. */

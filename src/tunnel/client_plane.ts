@@ -3,6 +3,7 @@
  * keys go on. */
 
 import { equalsConstantTime } from "../base/mod.ts";
+import { REASSEMBLY_LEN } from "../framing/reassembler.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -19,6 +20,7 @@ import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
 import { newConnectionId } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
+import { withReserved } from "./reserved_blocks.ts";
 import type { StreamMuxes } from "./stream_muxes.ts";
 import { keepKeysFresh, receiveRateOf, sealingOf, sessionOptions } from "./rekey.ts";
 
@@ -62,7 +64,12 @@ export class ClientPlane extends DataPlane {
     super(ports);
     this.#config = config;
     this.#inner = this.#newInner();
-    this.#peer = new Peer(0, ports.memory, QUEUE_LEN, this.#inner.frames);
+    this.#peer = new Peer(
+      0,
+      withReserved(ports.memory, [QUEUE_LEN, REASSEMBLY_LEN], 1),
+      QUEUE_LEN,
+      this.#inner.frames,
+    );
     this.#sockets = new ClientSockets(ports.memory, ports.io.io, config.down.intervalNs);
     const seed = new Uint8Array(32);
     ports.entropy.fill(seed);

@@ -1,6 +1,6 @@
-/** A bounded first-in first-out queue of inner packets in preallocated memory: a full queue drops and counts, as
- * the queue of any IP link does; it never delays a slot. Packets lie contiguously, so that framing can read each
- * in place. */
+/** A bounded first-in first-out queue of inner packets: a full queue drops and counts, as the queue of any IP link does; it
+ * never delays a slot. Packets lie contiguously, so that framing can read each in place. Its block of memory is taken
+ * with the first packet, and given back after a while without one: a server has many clients, and few of them busy. */
 
 import { assert } from "../base/mod.ts";
 import type { Memory } from "../ports/mod.ts";
@@ -10,20 +10,21 @@ const WRAP = 0xffffffff; // length word that says: the next packet is at the sta
 
 export class PacketQueue {
   readonly #memory: Memory;
-  readonly #base: number;
   readonly #len: number;
+  /** 0: no block is taken. */
+  #base = 0;
+  #touched = false;
   #head = 0; // bytes from base: next to read
   #tail = 0; // bytes from base: next to write
   #used = 0; // bytes occupied, heads and wrap gaps included
   #count = 0;
   #payload = 0;
 
-  /** Allocates `len` bytes of `memory` (a multiple of 8). */
+  /** Uses up to `len` bytes of `memory` (a multiple of 8). */
   constructor(memory: Memory, len: number) {
     assert(len >= 4096 && len % 8 === 0, "a packet queue has room for a packet and whole words");
     this.#memory = memory;
     this.#len = len;
-    this.#base = memory.alloc(len);
   }
 
   get count(): number {
@@ -35,8 +36,10 @@ export class PacketQueue {
     return this.#payload;
   }
 
-  /** Copies a packet in; false when it does not fit (the caller counts the drop). */
+  /** Copies a packet in; false when it does not fit, or there is no memory (the caller counts the drop). */
   push(off: number, len: number): boolean {
+    this.#touched = true;
+    if (this.#base === 0 && !this.#take()) return false;
     const need = HEAD_LEN + ((len + 7) & ~7);
     const toEnd = this.#len - this.#tail;
     const gap = need > toEnd ? toEnd : 0;
@@ -80,8 +83,27 @@ export class PacketQueue {
     while (this.#count > 0) this.pop();
   }
 
-  free(): void {
-    this.#memory.free(this.#base, this.#len);
+  /** Now and then: gives the block back if the queue is empty and nothing was put in since the last time. */
+  rest(): void {
+    if (this.#base !== 0 && this.#count === 0 && !this.#touched) {
+      this.#memory.free(this.#base, this.#len);
+      this.#base =
+        this.#head =
+        this.#tail =
+        this.#used =
+          0;
+    }
+    this.#touched = false;
+  }
+
+  #take(): boolean {
+    try {
+      this.#base = this.#memory.alloc(this.#len);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return false;
+    }
   }
 
   #unwrap(): void {

@@ -2,7 +2,8 @@
  * client with the length and rate that the client asked for and its entry allows. */
 
 import { assert, equalsConstantTime } from "../base/mod.ts";
-import type { EndpointAddress } from "../ports/mod.ts";
+import { REASSEMBLY_LEN } from "../framing/reassembler.ts";
+import type { EndpointAddress, Memory } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
@@ -22,6 +23,7 @@ import type { Mail } from "./mailbox.ts";
 import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
 import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
+import { withReserved } from "./reserved_blocks.ts";
 import { keepKeysFresh, sealingOf, sessionOptions } from "./rekey.ts";
 import type { ServerInner, ServerLine, TrainExtras } from "./server_inner.ts";
 import { ServerInnerV0 } from "./server_inner_v0.ts";
@@ -30,6 +32,8 @@ import { StrangerLimits } from "./stranger_limits.ts";
 
 // Chosen here.
 const QUEUE_LEN = 128 * 1024;
+/** Clients whose queue and reassembly find memory whatever the others take; there may be many more. */
+const BUSY_RESERVED = 16;
 /** A queue longer than this much of the train only makes old packets. */
 const QUEUE_NS = 250e6;
 const QUEUE_PACKETS_MIN = 32;
@@ -46,6 +50,7 @@ export class ServerPlane extends DataPlane {
   readonly #config: ServerWorkerConfig;
   readonly #gate: HelloGate;
   readonly #peers: (Peer | undefined)[];
+  readonly #blocks: Memory;
   readonly #routes: InnerRoutes;
   /** Peers whose queue holds something. */
   readonly #active = new Set<Peer>();
@@ -70,6 +75,8 @@ export class ServerPlane extends DataPlane {
     });
     this.#limits = new StrangerLimits(ports.memory, ports.entropy);
     this.#peers = config.clients.map(() => undefined);
+    const busy = Math.min(BUSY_RESERVED, config.clients.length);
+    this.#blocks = withReserved(ports.memory, [QUEUE_LEN, REASSEMBLY_LEN], busy);
     this.#rates = config.clients.map(() => 0);
     this.#inners = config.clients.map(() => undefined);
     this.#addresses = new AddressTable(ports.io);
@@ -126,7 +133,7 @@ export class ServerPlane extends DataPlane {
       ? new ServerInnerV0(this.#line(index), this.ports.clock.wallBaseNs())
       : new ServerInnerV1(this.#line(index));
     this.#inners[index] = inner;
-    return this.#peers[index] = new Peer(index, this.memory, QUEUE_LEN, inner.frames);
+    return this.#peers[index] = new Peer(index, this.#blocks, QUEUE_LEN, inner.frames);
   }
 
   #line(index: number): ServerLine {
@@ -470,6 +477,8 @@ export class ServerPlane extends DataPlane {
   }
 
   #keep(peer: Peer): void {
+    peer.queue.rest();
+    peer.reassembler.rest();
     if (peer.train !== undefined) {
       const { emitter, keys } = peer.train;
       while (emitter.refill()) this.counters.add("slots_refilled");

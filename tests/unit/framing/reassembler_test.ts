@@ -137,14 +137,42 @@ Deno.test("Reassembler.add() keeps a bounded count of separate stretches", () =>
   deepEqual(dropped(), { scattered: 1 });
 });
 
-Deno.test("Reassembler.reset() forgets everything, Reassembler.close() gives the memory back", () => {
-  const { memory, run, reassembler } = setup(64);
+Deno.test("Reassembler.reset() forgets everything, and counts it", () => {
+  const { run, reassembler, dropped } = setup(64);
   run([1, 0, 10, false], [1, 0, 10, false], [2, 0, 10, false]);
   reassembler.reset();
   equal(reassembler.inFlight, 0);
+  deepEqual(dropped(), { overlap: 1, timedOut: 1 });
   deepEqual(run([1, 0, 10, false], [1, 10, 1, true], [2, 10, 1, true]), [0, 11, 0]);
-  reassembler.close();
-  equal(memory.alloc(64 * 2048) > 0, true);
+});
+
+Deno.test("Reassembler.rest() gives the block back when nothing is incomplete, and the next fragment takes one again", () => {
+  const { memory, run, reassembler, dropped } = setup(64);
+  const isFree = () => {
+    try {
+      memory.free(memory.alloc(64 * 2048), 64 * 2048);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  equal(isFree(), true);
+  run([1, 0, 10, false]);
+  reassembler.rest();
+  reassembler.rest();
+  equal(isFree(), false, "a packet is incomplete");
+  deepEqual(run([1, 10, 1, true]), [11]);
+  reassembler.rest();
+  equal(isFree(), false, "a fragment has just come");
+  reassembler.rest();
+  equal(isFree(), true);
+  deepEqual(run([2, 0, 10, false], [2, 10, 1, true]), [0, 11]);
+  reassembler.rest();
+  reassembler.rest();
+  const taken = memory.alloc(64 * 2048);
+  deepEqual(run([3, 0, 10, false]), [0]);
+  deepEqual(dropped(), { completed: 2, noMemory: 1 });
+  memory.free(taken, 64 * 2048);
 });
 
 function permutations(items: readonly number[]): number[][] {

@@ -283,7 +283,7 @@ Deno.test("Emitter.close() and SendKeys.close() give everything back, a change u
   assert.ok(keys.changing);
   emitter.close();
   keys.close();
-  queue.free();
+  for (let i = 0; i < 2; i++) queue.rest();
   assert.equal(memory.blocks, 1, "the test's own scratch");
   for (const id of [1, 2, 3, 4]) {
     assert.throws(() => protection.freeKey(id), RangeError, "each is freed already");

@@ -48,3 +48,35 @@ Deno.test("PacketQueue.push() refuses a packet when full and takes it again afte
   assert.equal(queue.count, 0);
   assert.equal(queue.payloadLen, 0);
 });
+
+Deno.test("PacketQueue takes its memory with the first packet, and rest() gives it back after a while without one", () => {
+  const memory = new HeapMemory((1 << 16) + 4096);
+  const source = memory.alloc(2048);
+  const queue = new PacketQueue(memory, 1 << 16);
+  const isFree = () => {
+    try {
+      memory.free(memory.alloc(1 << 16), 1 << 16);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  assert.ok(isFree());
+  assert.ok(queue.push(source, 100));
+  for (let i = 0; i < 3; i++) queue.rest();
+  assert.ok(!isFree(), "a packet waits");
+  queue.pop();
+  assert.ok(queue.push(source, 200));
+  queue.pop();
+  queue.rest();
+  assert.ok(!isFree(), "there was one a moment ago");
+  queue.rest();
+  assert.ok(isFree());
+  assert.ok(queue.push(source, 300));
+  assert.deepEqual([queue.frontLen(), queue.count, queue.payloadLen], [300, 1, 300]);
+  queue.pop();
+  queue.rest();
+  queue.rest();
+  memory.alloc(1 << 16);
+  assert.equal(queue.push(source, 100), false, "no memory: the caller counts the drop");
+});
