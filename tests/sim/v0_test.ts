@@ -187,14 +187,22 @@ Deno.test("version 0, monitored: the client learns what became of nearly every p
 });
 
 for (const version0 of ["plain", "monitored"] as const) {
-  for (const [what, more] of [["", {}], [", across key changes", { rekeyRecords: 300 }]] as const) {
+  for (
+    const [what, more, restarts] of [
+      ["", {}, false],
+      [", across key changes", { rekeyRecords: 300 }, false],
+      [", across key changes and a restart of the server", { rekeyRecords: 300 }, true],
+    ] as const
+  ) {
     Deno.test(`version 0, ${version0}: idle and busy give an observer equal traces${what} (SIM_SEED=${SEED})`, () => {
       const network = { delayMeanNs: 20e6, delayJitterNs: 4e6, lossRatio: 0.03 };
       const [idle, busy] = [false, true].map((isBusy) => {
         const world = worldOf({ version0, network, ...more });
         world.run(3 * SECOND);
-        for (let step = 0; step < 800; step++) {
+        for (let step = 0; step < (restarts ? 1600 : 800); step++) {
           world.run(10e6);
+          if (restarts && step === 350) world.kill(world.server);
+          if (restarts && step === 600) world.startServer();
           for (let i = 0; isBusy && i < 3; i++) {
             const len = 40 + (step * 97 + i) % 1200;
             world.client.io.tunSubmit(innerPacket(CLIENT_INNER, SERVER_INNER, len, step));
@@ -206,7 +214,8 @@ for (const version0 of ["plain", "monitored"] as const) {
         return world;
       });
       assert.equal(firstDifference(busy.network.trace, idle.network.trace), undefined);
-      assert.ok(busy.server.io.tunWritten.length > 300 && idle.server.io.tunWritten.length === 0);
+      const carried = busy.server.io.tunWritten.length;
+      assert.ok(carried > 300 && idle.server.io.tunWritten.length === 0, String(carried));
     });
   }
 }
