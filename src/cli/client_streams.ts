@@ -4,18 +4,19 @@ import type { Shim } from "../../ffi/mod.ts";
 import type { ClientConfig } from "../config/mod.ts";
 import { SocketError } from "../ports/sockets.ts";
 import type { ClientSide } from "../socks/client_side.ts";
-import type { ClientCount } from "../socks/counts.ts";
+import { CLIENT_COUNTS } from "../socks/counts.ts";
+import { Counters } from "../status/counters.ts";
 import type { Log } from "../status/log.ts";
 import type { BridgeBuffers } from "../tunnel/tcp_messages.ts";
 import { OperatorError } from "./exit.ts";
-import { clientSide, Counts } from "./local_sides.ts";
+import { clientSide } from "./local_sides.ts";
 import { drainEvents, type MainBridge, openBridge } from "./main_bridge.ts";
 
 export class ClientStreams {
   readonly #config: ClientConfig;
   readonly #log: Log;
   readonly #bridge: MainBridge;
-  readonly #counts = new Counts<ClientCount>();
+  readonly #counts = new Counters(CLIENT_COUNTS);
   readonly #side: ClientSide;
 
   /** Not yet listening. `wake` has the Worker look into the bridge. */
@@ -23,7 +24,13 @@ export class ClientStreams {
     this.#config = config;
     this.#log = log;
     this.#bridge = openBridge(wake);
-    this.#side = clientSide(config, shim, log, this.#bridge.end.commands(0), this.#counts);
+    this.#side = clientSide(
+      config,
+      shim,
+      log,
+      this.#bridge.end.commands(0),
+      (name) => this.#counts.add(name),
+    );
   }
 
   /** For the data Worker. */
@@ -61,7 +68,7 @@ export class ClientStreams {
   /** For the status. */
   counters(): Readonly<Record<string, number>> {
     const { streams, connections } = this.#side.open;
-    return { ...this.#counts.values, streams, connections_open: connections };
+    return { ...this.#counts.snapshot(), streams, connections_open: connections };
   }
 
   close(): void {

@@ -20,21 +20,13 @@ import { denoSockets, ownPrefixes, systemResolver, systemTimers } from "./socket
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
-/** Counts by name, as they come. */
-export class Counts<Name extends string> {
-  readonly values: Record<string, number> = {};
-  readonly count: Count<Name> = (name) => {
-    this.values[name] = (this.values[name] ?? 0) + 1;
-  };
-}
-
 /** Proxy and forwards, not yet listening. */
 export function clientSide(
   config: ClientConfig,
   shim: Shim,
   log: Log,
   commands: StreamCommands,
-  counts: Counts<ClientCount>,
+  count: Count<ClientCount>,
 ): ClientSide {
   const { socks, forwards } = config;
   const localForwards = [];
@@ -48,7 +40,7 @@ export function clientSide(
     commands,
     sockets: denoSockets(shim),
     timers: systemTimers,
-    count: counts.count,
+    count,
     listen: socks.listen.map(placeOf),
     users: socks.users,
     connectionsMax: socks.connectionsMax,
@@ -63,7 +55,7 @@ export function serverSide(
   client: ServerClientConfig,
   shim: Shim,
   commands: StreamCommands,
-  counts: Counts<ServerCount>,
+  count: Count<ServerCount>,
 ): ServerSide {
   const { allow, deny, listen, streamsMax, dialsPerS, idleNs } = client.dial;
   return new ServerSide(commands, {
@@ -75,7 +67,7 @@ export function serverSide(
     streamsMax,
     dialsPerS,
     idleMs: idleNs / 1e6,
-    count: counts.count,
+    count,
   });
 }
 

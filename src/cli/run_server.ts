@@ -11,7 +11,7 @@ import { EXIT, OperatorError } from "./exit.ts";
 import { ServerClients } from "./server_clients.ts";
 import { ServerHost } from "./server_host.ts";
 import type { Serving, ServingContext } from "./serving.ts";
-import { openStatus, statusOf } from "./status_report.ts";
+import { openStatus, statusOf, sumOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 import { TcpServing } from "./tcp_serving.ts";
 import { UdpServing } from "./udp_serving.ts";
@@ -52,7 +52,7 @@ async function open(context: ServingContext, host: ServerHost): Promise<readonly
   const tcp = config.modes.includes("tcp") ? new TcpServing(context) : undefined;
   log.info("server started", {
     listen: [udp, tcp].flatMap((serving) => serving?.listening ?? []).join(","),
-    ...(udp === undefined ? {} : {
+    ...(udp === undefined || !config.modes.includes("tun") ? {} : {
       device: config.tun.name,
       addresses: config.tun.addresses.map(formatPrefix).join(","),
       inner_mtu: udp.mtu,
@@ -66,7 +66,7 @@ async function serve(context: ServingContext, servings: readonly Serving[], stop
   const { config, log } = context;
   const runtimes = servings.map(({ runtime }) => runtime);
   const status = await openStatus(config.status, context.shim, runtimes, log, () => {
-    const counters = Object.assign({}, ...servings.map((serving) => serving.counters()));
+    const counters = sumOf(servings.map((serving) => serving.counters()));
     return statusOf("server", context.shim, runtimes, counters, context.clients.list());
   });
   const ended = Promise.race(runtimes.map((runtime) => runtime.ended));

@@ -2,17 +2,18 @@
 
 import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
-import type { ServerCount } from "../socks/counts.ts";
+import { SERVER_COUNTS } from "../socks/counts.ts";
 import type { ServerSide } from "../socks/server_side.ts";
+import { Counters } from "../status/counters.ts";
 import type { BridgeBuffers } from "../tunnel/tcp_messages.ts";
-import { Counts, serverSide } from "./local_sides.ts";
+import { serverSide } from "./local_sides.ts";
 import { drainEvents, type MainBridge, openBridge } from "./main_bridge.ts";
 
 export class ServerStreams {
   readonly #config: ServerConfig;
   readonly #shim: Shim;
   readonly #bridge: MainBridge;
-  readonly #counts = new Counts<ServerCount>();
+  readonly #counts = new Counters(SERVER_COUNTS);
   readonly #sides: (ServerSide | undefined)[];
 
   /** `wake` has the Worker look into the bridge. */
@@ -38,13 +39,16 @@ export class ServerStreams {
       this.#config.clients[client],
       this.#shim,
       this.#bridge.end.commands(client),
-      this.#counts,
+      (name) => this.#counts.add(name),
     );
   }
 
   /** For the status. */
   counters(): Readonly<Record<string, number>> {
-    return { streams: this.#sides.reduce((sum, side) => sum + (side?.open ?? 0), 0), ...this.#counts.values };
+    return {
+      streams: this.#sides.reduce((sum, side) => sum + (side?.open ?? 0), 0),
+      ...this.#counts.snapshot(),
+    };
   }
 
   close(): void {

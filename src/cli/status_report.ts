@@ -88,7 +88,7 @@ export function statusOf(
     memory: { rss: Deno.memoryUsage().rss, unlocked: shim.unlockedLen() },
     timing: runtimes[0].pacer,
     handshakes,
-    counters: countersOf(runtimes),
+    counters: sumOf(runtimes.map(({ counters }) => counters.snapshot())),
     peers: peers.map(({ index, ...peer }) => {
       const view = ringsOf(runtimes).get(index);
       if (view === undefined) return peer;
@@ -102,11 +102,11 @@ export function statusOf(
   };
 }
 
-/** Of all Workers together. */
-function countersOf(runtimes: readonly Runtime[]): Record<string, number> {
+/** Counters of several, added up by name. */
+export function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const sum: Record<string, number> = {};
-  for (const { counters } of runtimes) {
-    for (const [name, value] of Object.entries(counters.snapshot())) sum[name] = (sum[name] ?? 0) + value;
+  for (const counters of all) {
+    for (const [name, value] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + value;
   }
   return sum;
 }

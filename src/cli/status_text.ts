@@ -6,9 +6,8 @@ export function statusText(document: unknown): string {
   const lines = [headLine(status)];
   const peers = Array.isArray(status.peers) ? status.peers.map(tableOf) : [];
   for (const peer of peers) lines.push(...peerLines(peer));
-  const counters = Object.entries(tableOf(status.counters)).filter(([, value]) =>
-    typeof value === "number" && value > 0
-  );
+  const counted = { ...tableOf(status.handshakes), ...tableOf(status.counters) };
+  const counters = Object.entries(counted).filter(([, value]) => typeof value === "number" && value > 0);
   if (counters.length > 0) lines.push("counters (those above 0):");
   for (const [name, value] of counters) lines.push(`  ${clean(name).padEnd(28)} ${value}`);
   return `${lines.join("\n")}\n`;

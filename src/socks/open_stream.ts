@@ -33,10 +33,10 @@ export async function openStream(
   const callOff = timers.after(OPEN_MS, () => stream.reset(RESET_REASON.timedOut));
   try {
     const bound = await stream.accepted();
-    count("streams_opened");
+    count("opens_granted");
     return { stream, bound };
   } catch (error) {
-    count("streams_refused");
+    count("opens_refused");
     throw error;
   } finally {
     callOff();

@@ -115,13 +115,13 @@ class Association {
       if (
         !equalsConstantTime(came.from.ip, this.#ip) || (this.#port !== 0 && came.from.port !== this.#port)
       ) {
-        this.#context.count("datagrams_wrong_sender");
+        this.#context.count("udp_wrong_sender");
         continue;
       }
       const parsed = parseDatagram(came.data);
       if (parsed === undefined || parsed.to.port === 0 || parsed.data.length > DATAGRAM_MAX_LEN) {
-        this.#context.count("datagrams_malformed");
-      } else if (parsed.fragment !== 0) this.#context.count("datagrams_fragmented");
+        this.#context.count("udp_malformed");
+      } else if (parsed.fragment !== 0) this.#context.count("udp_fragmented");
       else {
         this.#port = came.from.port;
         this.#idle.touch();
@@ -132,10 +132,10 @@ class Association {
 
   #toProgram(address: StreamAddress, data: Uint8Array): void {
     this.#idle.touch();
-    if (this.#port === 0 || this.#sending >= SENDING_MAX) return this.#context.count("datagrams_unsent");
+    if (this.#port === 0 || this.#sending >= SENDING_MAX) return this.#context.count("udp_unsent");
     this.#sending++;
     this.#socket.send(emitDatagram(destinationOf(address), data), { ip: this.#ip, port: this.#port })
-      .catch(() => this.#context.count("datagrams_unsent"))
+      .catch(() => this.#context.count("udp_unsent"))
       .finally(() => this.#sending--);
   }
 }

@@ -68,15 +68,15 @@ export class UdpExit {
   async #send(to: StreamAddress, data: Uint8Array): Promise<void> {
     const { count, policy } = this.#dialer.context;
     this.#idle.touch();
-    if (this.#waiting >= WAITING_MAX) return count("datagrams_dropped_waiting");
+    if (this.#waiting >= WAITING_MAX) return count("udp_dropped_waiting");
     this.#waiting++;
     try {
       const addresses = await this.#addresses(to.host);
       const ip = addresses.find((ip) => to.port !== 0 && policy.allows(ip, to.port));
-      if (ip === undefined) count("datagrams_refused_policy");
+      if (ip === undefined) count("udp_refused_policy");
       else if (!this.#isOver) await this.#put({ ip, port: to.port }, data);
     } catch {
-      count("datagrams_unsent");
+      count("udp_unsent");
     }
     this.#waiting--;
   }
@@ -106,7 +106,7 @@ export class UdpExit {
   async #receive(socket: PacketSocket): Promise<void> {
     for (let came = await socket.receive(); came !== undefined; came = await socket.receive()) {
       if (!this.#peers.has(formatIp(came.from.ip))) {
-        this.#dialer.context.count("datagrams_wrong_sender");
+        this.#dialer.context.count("udp_wrong_sender");
         continue;
       }
       this.#idle.touch();

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { Command } from "commander";
 import { addSettingFlags, overridesOf } from "../../../src/cli/config_flags.ts";
 import { statusText } from "../../../src/cli/status_text.ts";
+import { CLIENT_COUNTS, SERVER_COUNTS } from "../../../src/socks/counts.ts";
+import { COUNTER_NAMES } from "../../../src/tunnel/counters.ts";
 import {
   CLIENT_SETTINGS,
   flagOf,
@@ -231,6 +233,13 @@ Deno.test("status asks the socket and tells it in words or as JSON", () =>
     assert.match(gone.err, /^i405: Cannot ask the status socket /);
   }));
 
+Deno.test("statusText() shows what is counted of handshakes, proxy and data, and leaves zeros out", () => {
+  const text = statusText({ handshakes: { dials: 3, dials_failed: 0 }, counters: { records_in: 7 } });
+  assert.match(text, /^ {2}dials +3$/m);
+  assert.match(text, /^ {2}records_in +7$/m);
+  assert.ok(!text.includes("dials_failed"));
+});
+
 Deno.test("statusText() makes something of every document", () => {
   for (
     const strange of [null, 5, "x", [], { peers: 5 }, { peers: [null, 5, {}], counters: [1] }, {
@@ -238,5 +247,11 @@ Deno.test("statusText() makes something of every document", () => {
     }]
   ) {
     assert.match(statusText(strange), /^i405 tunnel /);
+  }
+});
+
+Deno.test("no two kinds of counters that a status shows together have the same name", () => {
+  for (const counts of [CLIENT_COUNTS, SERVER_COUNTS]) {
+    assert.deepEqual(counts.filter((name) => (COUNTER_NAMES as readonly string[]).includes(name)), []);
   }
 });

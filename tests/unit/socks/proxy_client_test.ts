@@ -42,7 +42,7 @@ Deno.test("the proxy answers each reason of a refusal with its SOCKS reply and i
       const http = textOf(await answer(sides, bytesOf(`${line} HTTP/1.1\r\n\r\n`)));
       ok(http.startsWith(`HTTP/1.1 ${status} `), http);
     }
-    equal(sides.clientCounts.get("streams_refused"), 4);
+    equal(sides.clientCounts.get("opens_refused"), 4);
     equal(sides.left, 0);
   }
 });

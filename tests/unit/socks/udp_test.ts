@@ -86,7 +86,7 @@ Deno.test("an association takes datagrams of its program only, whole and well-fo
   equal(sides.far.opened[0].sent.length, 1);
   const counts = sides.clientCounts.snapshot();
   deepEqual(
-    [counts.datagrams_wrong_sender, counts.datagrams_fragmented, counts.datagrams_malformed],
+    [counts.udp_wrong_sender, counts.udp_fragmented, counts.udp_malformed],
     [2, 1, 2],
   );
 });
@@ -112,11 +112,11 @@ Deno.test("the far end sends only where the client may, and hears only those tha
   await settled();
   const [four] = sides.far.opened;
   deepEqual(four.sent.map(({ to }) => to), [at("9.9.9.9", 53)]);
-  equal(sides.serverCounts.get("datagrams_refused_policy"), 3);
+  equal(sides.serverCounts.get("udp_refused_policy"), 3);
   four.come(fromHex("bb"), at("8.8.8.8", 53));
   await settled();
   deepEqual(near.sent, []);
-  equal(sides.serverCounts.get("datagrams_wrong_sender"), 1);
+  equal(sides.serverCounts.get("udp_wrong_sender"), 1);
 });
 
 Deno.test("a bounded number of datagrams waits for a name, which is looked up once", async () => {
@@ -128,5 +128,5 @@ Deno.test("a bounded number of datagrams waits for a name, which is looked up on
     sides.near.opened[0].come(emitDatagram({ host: "slow", port: 53 }, fromHex("01")), PROGRAM);
   }
   await settled();
-  deepEqual([asked, sides.serverCounts.get("datagrams_dropped_waiting")], [1, 18]);
+  deepEqual([asked, sides.serverCounts.get("udp_dropped_waiting")], [1, 18]);
 });
