@@ -1,7 +1,8 @@
 /* Sealing and opening in plain C, to judge the calls from TypeScript by: header, nonce, AEAD, number encryption, one
  * record after another through the same EVP calls.
- *   aead RECORD_LEN COUNT   prints {"seal":ns,"open":ns} for AES-128-GCM, the median of 7 runs */
+ *   aead RECORD_LEN COUNT SUITE   prints {"seal":ns,"open":ns}, the median of 7 runs; SUITE as 1301, 1302, 1303 */
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #define RUNS 7
 
 static uint8_t record[4096], plain[4096];
-static EVP_CIPHER_CTX *aead, *ecb;
+static EVP_CIPHER_CTX *aead, *number;
+static bool is_chacha;
 
 static double now(void) {
   struct timespec at;
@@ -22,9 +24,15 @@ static double now(void) {
 }
 
 static void mask(void) {
+  static const uint8_t zeros[2];
   uint8_t bytes[16];
   int len;
-  EVP_EncryptUpdate(ecb, bytes, &len, record + HDR_LEN, 16);
+  if (is_chacha) { /* RFC 9147 4.2.3: the sample is counter and nonce */
+    EVP_EncryptInit_ex(number, NULL, NULL, NULL, record + HDR_LEN);
+    EVP_EncryptUpdate(number, bytes, &len, zeros, sizeof zeros);
+  } else {
+    EVP_EncryptUpdate(number, bytes, &len, record + HDR_LEN, 16);
+  }
   record[1] ^= bytes[0];
   record[2] ^= bytes[1];
 }
@@ -79,14 +87,18 @@ static double median_of(int (*one)(int, uint64_t), int plain_len, int count, uin
 }
 
 int main(int argc, char **argv) {
-  static const uint8_t key[16] = {1};
-  if (argc != 3) return 2;
+  static const uint8_t key[32] = {1};
+  if (argc != 4) return 2;
+  bool is_256 = strcmp(argv[3], "1302") == 0;
+  is_chacha = strcmp(argv[3], "1303") == 0;
   int plain_len = atoi(argv[1]) - HDR_LEN - TAG_LEN, count = atoi(argv[2]);
   if (plain_len < 1 || plain_len > 2048 || count < 1) return 2;
   aead = EVP_CIPHER_CTX_new();
-  ecb = EVP_CIPHER_CTX_new();
-  if (!aead || !ecb || EVP_EncryptInit_ex(aead, EVP_aes_128_gcm(), NULL, key, NULL) != 1 ||
-      EVP_EncryptInit_ex(ecb, EVP_aes_128_ecb(), NULL, key, NULL) != 1) {
+  number = EVP_CIPHER_CTX_new();
+  const EVP_CIPHER *sealing_with = is_chacha ? EVP_chacha20_poly1305() : is_256 ? EVP_aes_256_gcm() : EVP_aes_128_gcm();
+  const EVP_CIPHER *masking_with = is_chacha ? EVP_chacha20() : is_256 ? EVP_aes_256_ecb() : EVP_aes_128_ecb();
+  if (!aead || !number || EVP_EncryptInit_ex(aead, sealing_with, NULL, key, NULL) != 1 ||
+      EVP_EncryptInit_ex(number, masking_with, NULL, key, NULL) != 1) {
     return 1;
   }
   double sealing = median_of(seal, plain_len, count, 1);

@@ -1,12 +1,13 @@
-/** Sealing and opening a record: through the shim (batches of 1 and 64), in plain C, and with noble in TypeScript.
- * ns per record, AES-128-GCM with number encryption, medians of 7 runs.
+/** Sealing and opening a record with each suite: through the shim (batches of 1 and 64), in plain C, and in TypeScript.
+ * ns per record, number encryption included, medians of 7 runs.
  *
  *   deno run -A bench/micro/protection.ts [--count 20000] [--record-len 1350] [--json FILE] */
 
-import { ecb, gcm } from "@noble/ciphers/aes.js";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { openShim, shimPath } from "../../ffi/mod.ts";
+import { plainAead } from "../../src/crypto/aead.ts";
+import { allSuites, type CipherSuite } from "../../src/crypto/suites.ts";
 import { KEY_MATERIAL, RECORD } from "../../src/ports/mod.ts";
 
 const { values } = parseArgs({
@@ -26,20 +27,23 @@ const BATCH_MAX = 64;
 const STRIDE = 2048;
 
 const { memory, protection } = openShim(shimPath());
-const key = new Uint8Array(16).fill(1);
 const iv = new Uint8Array(12).fill(2);
-const sn = new Uint8Array(16).fill(3);
 
-function newKey(): number {
+function newKey({ id, keyLen }: CipherSuite): number {
+  const { key, sn } = keysOf(keyLen);
   const at = memory.alloc(KEY_MATERIAL.size);
-  memory.u32[at >>> 2] = 0x1301;
+  memory.u32[at >>> 2] = id;
   memory.u8.set(key, at + KEY_MATERIAL.key);
   memory.u8.set(iv, at + KEY_MATERIAL.iv);
   memory.u8.set(sn, at + KEY_MATERIAL.sn);
   return protection.newKey(at);
 }
 
-const id = newKey();
+function keysOf(len: number) {
+  return { key: new Uint8Array(len).fill(1), iv, sn: new Uint8Array(len).fill(3) };
+}
+
+let id = 0;
 const records = memory.alloc(BATCH_MAX * RECORD.size);
 const bytes = memory.alloc(BATCH_MAX * STRIDE);
 const plain = memory.alloc(BATCH_MAX * STRIDE);
@@ -79,32 +83,28 @@ function openShimBatch(batch: number): void {
   protection.unmaskBatch(records, batch); // as it was, for the next turn
 }
 
-function nonceOf(seq: number): Uint8Array {
-  const nonce = iv.slice();
-  for (let i = 0; i < 4; i++) nonce[11 - i] ^= (seq >>> (8 * i)) & 0xff;
-  return nonce;
-}
+type Aead = ReturnType<typeof plainAead>;
 
-const mask = (sealed: Uint8Array) => ecb(sn, { disablePadding: true }).encrypt(sealed.subarray(0, 16));
-
-function sealNoble(seq: number, plaintext: Uint8Array): Uint8Array {
+function sealPlain(aead: Aead, seq: number, plaintext: Uint8Array): Uint8Array {
   const record = new Uint8Array(RECORD_LEN);
   record.set(header);
   record[1] = seq >>> 8;
   record[2] = seq;
-  record.set(gcm(key, nonceOf(seq), record.subarray(0, HDR_LEN)).encrypt(plaintext), HDR_LEN);
-  const [a, b] = mask(record.subarray(HDR_LEN));
+  record.set(aead.seal(seq, record.subarray(0, HDR_LEN), plaintext), HDR_LEN);
+  const [a, b] = aead.mask(record.subarray(HDR_LEN, HDR_LEN + 16));
   record[1] ^= a;
   record[2] ^= b;
   return record;
 }
 
-function openNoble(seq: number, record: Uint8Array): Uint8Array {
-  const [a, b] = mask(record.subarray(HDR_LEN));
+function openPlain(aead: Aead, seq: number, record: Uint8Array): Uint8Array {
+  const [a, b] = aead.mask(record.subarray(HDR_LEN, HDR_LEN + 16));
   const clear = record.slice(0, HDR_LEN);
   clear[1] ^= a;
   clear[2] ^= b;
-  return gcm(key, nonceOf(seq), clear).decrypt(record.subarray(HDR_LEN));
+  const plaintext = aead.open(seq, clear, record.slice(HDR_LEN));
+  if (plaintext === undefined) throw new Error("a record failed");
+  return plaintext;
 }
 
 /** Median over RUNS of ns per record of `count` records done `batch` at a time. */
@@ -117,19 +117,19 @@ function median(count: number, batch: number, body: (from: number) => void): num
   return runs.sort((a, b) => a - b)[RUNS >> 1];
 }
 
-/** A benchmark of unequal things says nothing: shim and noble must give the same bytes. */
-function proveEqual(): void {
+/** A benchmark of unequal things says nothing: shim and TypeScript must give the same bytes. */
+function proveEqual(aead: Aead): void {
   sealShim(1, 7);
   const native = memory.u8.slice(bytes, bytes + RECORD_LEN);
   const plaintext = memory.u8.slice(plain, plain + PLAIN_LEN);
-  const noble = sealNoble(7, plaintext);
-  if (native.some((byte, i) => byte !== noble[i])) throw new Error("the shim and noble seal differently");
-  if (openNoble(7, native).some((byte, i) => byte !== plaintext[i])) {
-    throw new Error("noble opens differently");
+  const twin = sealPlain(aead, 7, plaintext);
+  if (native.some((byte, i) => byte !== twin[i])) throw new Error("the shim and TypeScript seal differently");
+  if (openPlain(aead, 7, native).some((byte, i) => byte !== plaintext[i])) {
+    throw new Error("TypeScript opens differently");
   }
 }
 
-async function runPlainC(): Promise<{ seal: number; open: number }> {
+async function buildPlainC(): Promise<string> {
   const source = fileURLToPath(new URL("aead.c", import.meta.url));
   const path = fileURLToPath(new URL("../../build/bench-aead", import.meta.url));
   const cc = Deno.env.get("CC") ?? "cc";
@@ -137,35 +137,58 @@ async function runPlainC(): Promise<{ seal: number; open: number }> {
   const args = ["-O2", "-o", path, source, new TextDecoder().decode(archive).trim(), "-ldl", "-pthread"];
   const { success, stderr } = await new Deno.Command(cc, { args }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
-  const { stdout } = await new Deno.Command(path, { args: [String(RECORD_LEN), String(COUNT)] }).output();
+  return path;
+}
+
+async function runPlainC(program: string, suite: CipherSuite): Promise<Cost> {
+  const args = [String(RECORD_LEN), String(COUNT), suite.id.toString(16)];
+  const { success, stdout } = await new Deno.Command(program, { args }).output();
+  if (!success) throw new Error("plain C failed");
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-proveEqual();
-const slow = Math.max(1, Math.ceil(COUNT / 50));
-const plaintext = new Uint8Array(PLAIN_LEN);
-const rows: Record<string, { seal: number; open: number }> = { "plain C": await runPlainC() };
-for (const batch of [1, BATCH_MAX]) {
-  const seal = median(COUNT, batch, (from) => sealShim(batch, from));
-  sealShim(batch, 7);
-  rows[`shim, batches of ${batch}`] = { seal, open: median(COUNT, batch, () => openShimBatch(batch)) };
+interface Cost {
+  readonly seal: number;
+  readonly open: number;
 }
-const sealed = sealNoble(7, plaintext);
-rows["noble"] = {
-  seal: median(slow, 1, (from) => void sealNoble(from, plaintext)),
-  open: median(slow, 1, () => void openNoble(7, sealed)),
-};
+
+async function costsOf(suite: CipherSuite, program: string): Promise<Record<string, Cost>> {
+  const aead = plainAead(suite, keysOf(suite.keyLen));
+  id = newKey(suite);
+  proveEqual(aead);
+  const slow = Math.max(1, Math.ceil(COUNT / 50));
+  const plaintext = new Uint8Array(PLAIN_LEN);
+  const costs: Record<string, Cost> = { "plain C": await runPlainC(program, suite) };
+  for (const batch of [1, BATCH_MAX]) {
+    const seal = median(COUNT, batch, (from) => sealShim(batch, from));
+    sealShim(batch, 7);
+    costs[`shim, batches of ${batch}`] = { seal, open: median(COUNT, batch, () => openShimBatch(batch)) };
+  }
+  const sealed = sealPlain(aead, 7, plaintext);
+  costs["TypeScript"] = {
+    seal: median(slow, 1, (from) => void sealPlain(aead, from, plaintext)),
+    open: median(slow, 1, () => void openPlain(aead, 7, sealed)),
+  };
+  return costs;
+}
+
+const program = await buildPlainC();
+const suites: Record<string, Record<string, Cost>> = {};
+for (const suite of allSuites()) suites[suite.name] = await costsOf(suite, program);
 console.log(
   `ns per record of ${RECORD_LEN} bytes, median of ${RUNS} runs`.padEnd(44) + "seal".padStart(8) +
     "open".padStart(8),
 );
-for (const [name, { seal, open }] of Object.entries(rows)) {
-  console.log(name.padEnd(44) + seal.toFixed(0).padStart(8) + open.toFixed(0).padStart(8));
+for (const [suite, costs] of Object.entries(suites)) {
+  console.log(suite);
+  for (const [name, { seal, open }] of Object.entries(costs)) {
+    console.log(`  ${name}`.padEnd(44) + seal.toFixed(0).padStart(8) + open.toFixed(0).padStart(8));
+  }
 }
 if (values.json !== undefined) {
   const machine = { cpus: navigator.hardwareConcurrency, kernel: Deno.osRelease() };
   Deno.writeTextFileSync(
     values.json,
-    JSON.stringify({ machine, recordLen: RECORD_LEN, runs: RUNS, rows }, null, 2) + "\n",
+    JSON.stringify({ machine, recordLen: RECORD_LEN, runs: RUNS, suites }, null, 2) + "\n",
   );
 }
