@@ -1,15 +1,14 @@
 /** The data Worker of a server: many peers, one TUN device read eagerly into a bounded queue for each, one train per
  * client with the length and rate that the client asked for and its entry allows. */
 
-import { assert, equalsConstantTime } from "../base/mod.ts";
+import { assert } from "../base/mod.ts";
 import { REASSEMBLY_LEN } from "../framing/reassembler.ts";
 import type { EndpointAddress, Memory } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { HelloGate } from "../flight/hello_gate.ts";
 import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
-import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
-import { emitPathMessage, PATH_COOKIE_LEN, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
+import type { PathMessage } from "../wire/path_check.ts";
 import { SPARE_IDS } from "../session/id_exchange.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
@@ -21,6 +20,7 @@ import type { OpenedRecord } from "./inbound.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
+import { Moves } from "./moves.ts";
 import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
 import { withReserved } from "./reserved_blocks.ts";
@@ -62,6 +62,7 @@ export class ServerPlane extends DataPlane {
   /** Addresses with a handshake in main, by their hashes, until when. */
   readonly #handshaking = new Map<number, number>();
   readonly #scratch: number;
+  readonly #moves: Moves;
   #closingAtNs = Infinity;
 
   constructor(ports: DataPlanePorts, config: ServerWorkerConfig) {
@@ -80,6 +81,10 @@ export class ServerPlane extends DataPlane {
     this.#rates = config.clients.map(() => 0);
     this.#inners = config.clients.map(() => undefined);
     this.#addresses = new AddressTable(ports.io);
+    this.#moves = new Moves(ports, config.udpFds, {
+      rate: (peer) => this.#rates[peer.index],
+      moved: (peer, to) => this.tell({ type: "moved", client: peer.index, to }),
+    });
     this.#routes = new InnerRoutes(ports.memory.u8);
     config.clients.forEach((client, index) => {
       for (const prefix of client.addresses) this.#routes.add(parsePrefix(prefix)!, index);
@@ -266,68 +271,11 @@ export class ServerPlane extends DataPlane {
   }
 
   protected arrived(peer: Peer, record: OpenedRecord): void {
-    const { roaming } = peer;
-    const { session, epoch, number, rx } = record;
-    const from = rx + RX.from;
-    if (peer.keyed !== session || session !== peer.current) return;
-    if (roaming.isProbed(from)) return peer.train!.emitter.credit(record.recordLen);
-    if (!session.isNewest(epoch, number)) return;
-    if (!roaming.isHome(from)) this.#probe(peer, session, record);
-    else if (roaming.cookie !== undefined) this.#endProbe(peer); // it is where it was
-  }
-
-  /** The newest record came from elsewhere. A move between IPv4 and IPv6 is another length of packets: that takes a new
-   * handshake (protocol.md §1). */
-  #probe(peer: Peer, session: Session, { rx, recordLen }: OpenedRecord): void {
-    const { roaming, train } = peer;
-    const address = this.address(rx + RX.from)!;
-    if (!session.ids.rrc || !roaming.mayProbe(this.nowNs)) return;
-    if (address.ip.length !== peer.address!.ip.length) return;
-    const fd = this.#config.udpFds[this.memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift];
-    const place = { fd, address, local: this.address(rx + RX.to) };
-    const cookie = new Uint8Array(PATH_COOKIE_LEN);
-    this.ports.entropy.fill(cookie);
-    const { emitter } = train!;
-    const rate = this.#rates[peer.index];
-    roaming.begin(place, cookie, emitter.train.intervalNs + (rate > 0 ? 1 / rate : 0), this.nowNs);
-    const challenge = emitPathMessage(PATH_MESSAGE.challenge, cookie);
-    emitter.aside({ fd, to: address, from: place.local }, CONTENT_TYPE.returnRoutabilityCheck, challenge);
-    emitter.credit(recordLen);
-    this.counters.add("moves_probed");
-  }
-
-  #endProbe(peer: Peer): void {
-    peer.roaming.fail(this.nowNs);
-    peer.train?.emitter.endAside();
-    this.counters.add("moves_failed");
+    this.#moves.arrived(peer, record, this.nowNs);
   }
 
   protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
-    const emitter = peer.train?.emitter;
-    if (emitter === undefined || peer.keyed !== session || session !== peer.current) return;
-    const { roaming } = peer;
-    if (message.type === PATH_MESSAGE.challenge) {
-      const response = emitPathMessage(PATH_MESSAGE.response, message.cookie);
-      const isPut = emitter.content(CONTENT_TYPE.returnRoutabilityCheck, response);
-      if (!isPut) this.counters.add("control_dropped");
-    } else if (roaming.cookie === undefined || !equalsConstantTime(roaming.cookie, message.cookie)) {
-      return; // RFC 9853 §5.4: an answer to nothing is discarded
-    } else if (message.type === PATH_MESSAGE.drop) {
-      this.#endProbe(peer); // the client has left that place again
-    } else if (roaming.isProbed(rx + RX.from)) {
-      this.#moved(peer, emitter);
-    }
-  }
-
-  #moved(peer: Peer, emitter: Emitter): void {
-    const { fd, address, local } = peer.roaming.prove();
-    peer.fd = fd;
-    peer.address = address;
-    peer.local = local;
-    emitter.setDestination(fd, address, local);
-    emitter.endAside();
-    this.counters.add("moves_proved");
-    this.tell({ type: "moved", client: peer.index, to: address });
+    this.#moves.message(peer, session, message, rx, this.nowNs);
   }
 
   protected innerControl(peer: Peer, session: Session, type: number, off: number, len: number): void {
@@ -492,7 +440,7 @@ export class ServerPlane extends DataPlane {
         return this.#forget(peer, "its key is worn out");
       }
     }
-    if (peer.roaming.isOverdue(this.nowNs)) this.#endProbe(peer);
+    this.#moves.keep(peer, this.nowNs);
     const inner = this.#inners[peer.index]!;
     inner.keep();
     if (peer.current === undefined && peer.pending === undefined) return;
