@@ -54,7 +54,9 @@ async function stopAlive(program: Program): Promise<void> {
 
 /** The newest count of this name that the peer has told. */
 function statOf(program: Program, name: string): number {
-  const line = program.lines.findLast((text) => text.startsWith("stats ")) ?? "";
+  // A line that is said between two sessions has no such numbers.
+  const line = program.lines.findLast((text) => text.startsWith("stats ") && text.includes(` ${name}=`)) ??
+    "";
   return Number(new RegExp(`\\b${name}=(\\d+)`).exec(line)?.[1] ?? NaN);
 }
 
