@@ -87,8 +87,8 @@ export class Emitter extends SlotRing implements FrameTaker {
   /** Plaintexts made when the session itself had put its last one, modulo 2^32. */
   #saidUntil = 0;
   #admits = false;
-  /** Up to this slot inner packets may be bound, since they were admitted. */
-  #boundToSlot = -1;
+  /** Until so many records have left inner packets may be bound, since they were admitted. */
+  #boundUntil = 0;
 
   constructor(memory: Memory, pacer: Pacer, options: EmitterOptions) {
     const { train, seed, startNs, fd, to, from, traceCount, cid, prefix } = options;
@@ -153,7 +153,8 @@ export class Emitter extends SlotRing implements FrameTaker {
   /** To be told whether inner packets may come now: from then on, and for as long as some may be left, what the session
    * itself has to say takes their places into account. */
   admit(inner: boolean): void {
-    if (this.#admits && !inner) this.#boundToSlot = this.slotNext + Math.ceil(this.depth / this.train.burst);
+    // A slot more than what is bound: one is frozen already.
+    if (this.#admits && !inner) this.#boundUntil = this.#recordsLeft + this.depth + this.train.burst;
     this.#admits = inner;
   }
 
@@ -183,6 +184,12 @@ export class Emitter extends SlotRing implements FrameTaker {
   /** Slots that have gone aside so far. */
   get asideSlots(): number {
     return this.memory.f64[(this.ring + RING.aside) >> 3];
+  }
+
+  /** Records that have left so far. A slot that is skipped takes no plaintext along. */
+  get #recordsLeft(): number {
+    const { f64 } = this.memory;
+    return f64[(this.ring + RING.records) >> 3] + f64[(this.ring + RING.sendErrors) >> 3];
   }
 
   /** Whether something that the session itself has said has not left yet. */
@@ -334,7 +341,7 @@ export class Emitter extends SlotRing implements FrameTaker {
    * before it or not, since padding takes the places of those that are missing. Hellos and changes of keys are to be
    * seen, and would tell by their slots that there was data, or by what is lost with one of these. */
   #claimLevel(): number {
-    const mayBeBound = this.#admits || this.slotNext <= this.#boundToSlot;
+    const mayBeBound = this.#admits || this.#recordsLeft < this.#boundUntil;
     while (mayBeBound && this.waiting < this.depth) {
       const off = this.#beginData();
       if (off === 0) break;

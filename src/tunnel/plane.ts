@@ -58,6 +58,7 @@ export abstract class Plane<Ports extends PlanePorts = PlanePorts> {
 
   /** One turn; false once stopped. */
   turn(): boolean {
+    this.nowNs = this.ports.clock.nowNs(); // not the last turn's, which came when there was data to move
     this.#orders();
     if (this.stopped) return false;
     const wakeNs = Math.min(this.beforeWait(), this.#pumpStreams());

@@ -39,7 +39,8 @@ export function sealingOf(session: Session): Sealing {
 export function keepKeysFresh(session: Session, emitter: Emitter, keys: SendKeys): void {
   if (keys.changing) return;
   const number = emitter.numberNext;
-  session.maintain(number, emitter.waiting);
+  // How many records lie before what is said now: never a count of data, which what is said takes the places of.
+  session.maintain(number, Math.max(emitter.waiting, emitter.depth));
   const switchNumber = session.switchNumber(number);
   if (switchNumber === undefined) return;
   const slots = Math.ceil((switchNumber - number) / emitter.train.burst);

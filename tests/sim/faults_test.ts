@@ -41,13 +41,13 @@ const FAULTS: readonly Fault[] = [
     name: `a slot with data does what one without does not: ${fault}`,
     found: fault === "skip"
       ? /an observer sees data|no data/
-      : /an observer sees data|no data|packets each way/,
+      : /an observer sees data|no data|of packets each way/,
     twins: true,
     plant: pacer(fault),
   })),
   {
     name: "the replay window moves before a record is authentic",
-    found: /no data|packets each way/,
+    found: /no data|of packets each way/,
     plant: () =>
       patch(Session.prototype, "receiveEpochFor", (original) =>
         function (this: Session, bits: number) {
@@ -69,7 +69,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: "a packet is dropped silently",
-    found: /packets each way/,
+    found: /of packets each way/,
     plant() {
       let count = 0;
       return patch(SimIo.prototype, "tunWriteBatch", (original) =>
