@@ -19,7 +19,7 @@ Deno.test("relay loses, duplicates and corrupts what it counts, and forwards the
   const near = await bound(0);
   const reserve = await bound(0);
   const port = reserve.address().port;
-  reserve.close();
+  await new Promise<void>((resolve) => reserve.close(() => resolve())); // else the relay finds it taken
   const options = ["loss=0.2", "dup=0.3", "corrupt=0.1", "jitter=2", "seed=3"];
   const to = ["127.0.0.1", String(far.address().port)];
   const relay = new Program([await tool("relay"), "127.0.0.1", String(port), ...to, ...options]);
