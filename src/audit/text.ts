@@ -53,5 +53,7 @@ export function gateFigures({ value, lower, upper, bound, unit, detail }: Gate):
 export function verdictText({ verdict, minutes }: AuditResult): string {
   if (verdict === "holds") return "Every gate holds: in this sample nothing tells idle from busy.";
   if (verdict === "fails") return "At least one gate FAILS: what is marked tells an observer something.";
-  return `No gate fails, but ${minutes} min are too few to show that all hold: run it for longer (--full).`;
+  return `No gate fails, but ${
+    fixed(minutes, 1)
+  } min are too few to show that all hold: run it for longer (--full).`;
 }
