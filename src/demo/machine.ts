@@ -1,5 +1,6 @@
 /** What this machine is, for the report, and which CPUs the two pacers get. */
 
+import { allowedCpuList, parseCpuList } from "../base/cpu_list.ts";
 import type { DemoPorts } from "./ports.ts";
 import type { Machine } from "./result.ts";
 
@@ -13,16 +14,8 @@ export function describeMachine(ports: DemoPorts): Machine {
 
 /** The CPUs that this process may use, ascending; [0] when the system does not say. */
 export function allowedCpus(ports: DemoPorts): number[] {
-  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(ports.readFile("/proc/self/status") ?? "")?.[1];
+  const list = allowedCpuList(ports.readFile("/proc/self/status"));
   return list === undefined ? [0] : parseCpuList(list);
-}
-
-/** "0-2,5" is [0, 1, 2, 5]. */
-export function parseCpuList(list: string): number[] {
-  return list.split(",").flatMap((part) => {
-    const [first, last = first] = part.split("-").map(Number);
-    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
-  });
 }
 
 /** Both ends are on this machine, so each pacer gets a CPU of its own where there are two or more. */

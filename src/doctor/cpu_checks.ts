@@ -1,23 +1,16 @@
 /** What CPUs, scheduler and clock do to the moment of a slot. */
 
+import { allowedCpuList, parseCpuList } from "../base/cpu_list.ts";
 import type { DoctorPorts, Finding, WakeUps } from "./ports.ts";
 import { finding, number, ok } from "./finding.ts";
 
 /** "0-2,5" holds 4. */
 export function cpuCount(list: string | undefined): number {
-  if (list === undefined || list.trim() === "") return 0;
-  return list.trim().split(",").reduce((sum, part) => {
-    const [first, last = first] = part.split("-").map(Number);
-    return sum + last - first + 1;
-  }, 0);
-}
-
-function allowedCpus(ports: DoctorPorts): string | undefined {
-  return /^Cpus_allowed_list:\s*(\S+)$/m.exec(ports.readFile("/proc/self/status") ?? "")?.[1];
+  return parseCpuList(list ?? "").length;
 }
 
 export function checkCpus(ports: DoctorPorts): Finding {
-  const list = allowedCpus(ports);
+  const list = allowedCpuList(ports.readFile("/proc/self/status"));
   const count = cpuCount(list);
   if (count === 0) return finding("cpus", "CPUs", "unknown", "the kernel does not say");
   if (count >= 2) return ok("cpus", "CPUs", `${count} (${list}): the pacer gets one of its own`);

@@ -1,5 +1,6 @@
 /** What the outgoing interface, the TUN device and the limits of this process do. */
 
+import { allowedCpuList, parseCpuList } from "../base/cpu_list.ts";
 import { finding, number, ok } from "./finding.ts";
 import type { DoctorPorts, Finding, WakeUps } from "./ports.ts";
 
@@ -121,7 +122,7 @@ function checkInterrupts(ports: DoctorPorts, device: string): Finding {
     return finding("interrupts", name, "note", "not to be told from others' here", "");
   }
   const onPacer = numbers.filter((irq) =>
-    cpusOf(ports.readFile(`/proc/irq/${irq}/effective_affinity_list`) ?? "").includes(last)
+    parseCpuList(ports.readFile(`/proc/irq/${irq}/effective_affinity_list`) ?? "").includes(last)
   );
   if (onPacer.length === 0) return ok("interrupts", name, `not on CPU ${last}, the pacer's`);
   return finding(
@@ -134,16 +135,7 @@ function checkInterrupts(ports: DoctorPorts, device: string): Finding {
 }
 
 function lastCpu(ports: DoctorPorts): number | undefined {
-  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(ports.readFile("/proc/self/status") ?? "")?.[1];
-  return list === undefined ? undefined : cpusOf(list).at(-1);
-}
-
-/** "0-2,5" is [0, 1, 2, 5]. */
-function cpusOf(list: string): number[] {
-  return list.trim().split(",").filter((part) => part !== "").flatMap((part) => {
-    const [first, last = first] = part.split("-").map(Number);
-    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  });
+  return parseCpuList(allowedCpuList(ports.readFile("/proc/self/status")) ?? "").at(-1);
 }
 
 export function checkTun(ports: DoctorPorts): Finding {

@@ -5,7 +5,8 @@ import { equalsConstantTime } from "../base/mod.ts";
 import type { FrameDialect } from "../framing/unpacker.ts";
 import type { Memory } from "../ports/mod.ts";
 import type { Session } from "../session/session.ts";
-import { emitClientParameters, emitClose, parseServerWelcome } from "../wire/inner_control.ts";
+import { emitClose, parseServerWelcome } from "../wire/inner_control.ts";
+import { clientParameters } from "./client_parameters.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import type { DataCounters } from "./counters.ts";
 import type { Emitter, RecordPrefix } from "./emitter.ts";
@@ -85,20 +86,7 @@ export class ClientInnerV1 implements ClientInner {
 
   #sendParameters(): void {
     const { up, down, nonce } = this.#config;
-    this.#line.emitter.control(emitClientParameters({
-      protocolVersion: 1,
-      oldestVersion: 1,
-      flags: 0,
-      s2cDatagramLen: down.datagramLen,
-      s2cIntervalNs: down.intervalNs,
-      s2cJitterSdNs: down.jitterSdNs,
-      s2cJitterLaw: down.jitterLaw,
-      s2cBurst: down.burst,
-      c2sIntervalNs: up.intervalNs,
-      c2sDatagramLen: up.datagramLen,
-      c2sBurst: up.burst,
-      nonce,
-    }));
+    this.#line.emitter.control(clientParameters(up, down, nonce));
   }
 
   control(type: number, off: number, len: number): void {

@@ -5,7 +5,8 @@
 import { equalsConstantTime } from "../base/mod.ts";
 import { DirectionError } from "../config/mod.ts";
 import type { TcpState } from "../ports/mod.ts";
-import { emitClientParameters, parseServerWelcome } from "../wire/inner_control.ts";
+import { parseServerWelcome } from "../wire/inner_control.ts";
+import { clientParameters } from "./client_parameters.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import type { Order, TcpClientWorkerConfig, TrainParameters } from "./messages.ts";
 import { recordLenMax, tcpTrainOf } from "./tcp_lengths.ts";
@@ -124,20 +125,7 @@ export class TcpClientPlane extends TcpPlane {
     const { emitter } = this.#peer;
     const up = emitter!.train;
     const down = this.#down!;
-    emitter!.control(emitClientParameters({
-      protocolVersion: 1,
-      oldestVersion: 1,
-      flags: 0,
-      s2cDatagramLen: down.datagramLen,
-      s2cIntervalNs: down.intervalNs,
-      s2cJitterSdNs: down.jitterSdNs,
-      s2cJitterLaw: down.jitterLaw,
-      s2cBurst: down.burst,
-      c2sIntervalNs: up.intervalNs,
-      c2sDatagramLen: up.datagramLen,
-      c2sBurst: up.burst,
-      nonce,
-    }));
+    emitter!.control(clientParameters(up, down, nonce));
   }
 
   protected innerControl(connection: TcpConnection, type: number, body: Uint8Array): void {

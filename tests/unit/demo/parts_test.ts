@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { output, runCommand } from "../../../src/demo/child.ts";
-import { parseCpuList } from "../../../src/demo/machine.ts";
+import { parseCpuList } from "../../../src/base/cpu_list.ts";
 import { noise, sameBytes } from "../../../src/demo/noise.ts";
 import { parsePing, payloadLimitMbitPerS } from "../../../src/demo/traffic.ts";
 
