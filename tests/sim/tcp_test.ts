@@ -159,6 +159,21 @@ Deno.test("the first byte of a new stream waits two slots beside the round trip,
   );
 });
 
+Deno.test("a server that was away for long is found again within the longest pause between two tries", () => {
+  const world = upWorld({ seed: SEED });
+  const { listener } = world.net;
+  for (const awayNs of [3e9, 60e9, 600e9]) {
+    world.net.listener = undefined;
+    world.net.resetAll();
+    world.run(awayNs);
+    const handshakes = () => world.client.log.filter((line) => /handshake done/.test(line)).length;
+    const before = handshakes();
+    world.net.listener = listener;
+    world.run(8.5e9);
+    assert.equal(handshakes(), before + 1, `away for ${awayNs / 1e9} s`);
+  }
+});
+
 Deno.test("a server that is told to stop says goodbye and takes nobody in meanwhile", () => {
   const world = upWorld({ seed: SEED });
   world.server.mailbox.post({ type: "stop" });
