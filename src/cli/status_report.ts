@@ -56,7 +56,9 @@ function deviationOf(shim: Shim, ring: number) {
   const sent = hist.reduce((sum, count) => sum + count, 0);
   const at = (off: number) => f64[(ring + off) >> 3];
   const mean = sent === 0 ? 0 : at(RING.devSumNs) / sent;
-  const quantile = (q: number) => sent === 0 ? 0 : histogramQuantile(hist, q);
+  // A bucket's end can lie beyond the largest value in it, which is known.
+  const largest = Math.max(at(RING.devMaxNs), -at(RING.devMinNs));
+  const quantile = (q: number) => sent === 0 ? 0 : Math.min(largest, histogramQuantile(hist, q));
   return {
     count: sent,
     p50_ns: quantile(0.5),

@@ -31,6 +31,10 @@ Deno.test({
   const { counters, peers } = await ends.status("server");
   assert.ok(counters.inner_destination_refused >= 3);
   assert.deepEqual(peers.map(({ name, state }) => [name, state]), [["laptop", "up"], ["phone", "up"]]);
+  for (const { deviation: { p50_ns, p90_ns, p99_ns, p999_ns, max_ns, min_ns } } of peers) {
+    const ascending = [0, p50_ns, p90_ns, p99_ns, p999_ns, Math.max(max_ns, -min_ns)];
+    assert.deepEqual(ascending, ascending.toSorted((a, b) => a - b), "no quantile lies beyond the largest");
+  }
 
   await ends.client.stopCleanly();
   assert.ok(await echoes(lab, "router", INNER_SERVER), "the other's end changes nothing");

@@ -68,6 +68,9 @@ export interface Status {
     readonly address: string;
     readonly reconnects: number;
     readonly slots: Readonly<Record<string, number>>;
+    readonly deviation: Readonly<
+      Record<"p50_ns" | "p90_ns" | "p99_ns" | "p999_ns" | "max_ns" | "min_ns", number>
+    >;
   }[];
   readonly counters: Readonly<Record<string, number>>;
 }
