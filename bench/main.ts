@@ -32,6 +32,12 @@ const BENCHES: readonly Bench[] = [
     full: ["--json", `${RESULTS}/pacing.json`],
   },
   {
+    name: "pacing loads",
+    script: "pacing/loads.ts",
+    quick: ["--minutes", "0.01", "--turn-s", "1.5", "--loads", "iperf3+hogs"],
+    full: ["--out", RESULTS],
+  },
+  {
     name: "shortest interval",
     script: "pacing/shortest.ts",
     quick: ["--seconds", "0.3", "--intervals-us", "2000", "--bursts", "1"],

@@ -158,6 +158,7 @@ static int64_t sleep_until(int64_t until) {
   return now;
 }
 
+/* Not accounted: what follows it may be a send. */
 static int64_t spin_until(int64_t until) {
   int64_t before = shim_now(), now = before;
   while (now < until) {
@@ -168,18 +169,22 @@ static int64_t spin_until(int64_t until) {
     }
     before = now;
   }
-  account(now, now);
   return now;
 }
 
-static bool may_spin(int64_t ns) { return pacer.credit_ns > (double)ns * (1 - AWAKE_SHARE); }
+static bool may_spin_until(int64_t until) {
+  return pacer.credit_ns > (double)(until - pacer.awake_from) * (1 - AWAKE_SHARE);
+}
 
-/* The lead grows when more than 0.2 % of wake-ups came later than it allows for. It never shrinks. */
+/* The lead grows as soon as more than 0.2 % of a window's wake-ups have come later than it allows for: beyond the last
+ * of those, by a quarter at least. It never shrinks. */
 static void judge_wake(double latency_ns) {
+  pacer.wakes++;
   pacer.wakes_late += latency_ns > pacer.lead_ns;
-  if (++pacer.wakes < WAKES_PER_WINDOW) return;
-  if (pacer.wakes_late > WAKES_PER_WINDOW / 500 && pacer.lead_ns < pacer.lead_max_ns) {
-    pacer.lead_ns = fmin(pacer.lead_ns * 1.25, pacer.lead_max_ns);
+  bool short_of = pacer.wakes_late > WAKES_PER_WINDOW / 500;
+  if (!short_of && pacer.wakes < WAKES_PER_WINDOW) return;
+  if (short_of && pacer.lead_ns < pacer.lead_max_ns) {
+    pacer.lead_ns = fmin(fmax(latency_ns, pacer.lead_ns) * 1.25, pacer.lead_max_ns);
     put_f64(&pacer.state->lead_ns, pacer.lead_ns);
   }
   pacer.wakes = pacer.wakes_late = 0;
@@ -192,8 +197,9 @@ static void rest_until(int64_t wake) {
   if (pacer.config.poll_mode == I405_POLL_SPINNY) {
     /* The sleep that it owes is taken where there is most room, and ends early enough for nearly every wake-up. */
     int64_t early = until - (int64_t)pacer.state->wake_p99_ns;
-    if (may_spin(until - now)) {
-      spin_until(until);
+    if (may_spin_until(until)) {
+      now = spin_until(until);
+      account(now, now);
     } else {
       sleep_until(early > now + SLEEP_MIN_NS ? early : now + SLEEP_MIN_NS);
     }
@@ -203,14 +209,13 @@ static void rest_until(int64_t wake) {
   if (until == wake) judge_wake((double)(now - wake));
 }
 
-static void wait_for_slot(int64_t time) {
-  int64_t left = time - shim_now();
-  if (left <= 0) return;
-  if (pacer.config.poll_mode != I405_POLL_SLEEPY && may_spin(left)) {
-    spin_until(time);
-  } else {
-    sleep_until(time);
+/* Returns the time, which is not before `time`. */
+static int64_t wait_for_slot(int64_t time) {
+  int64_t now = shim_now();
+  while (now < time) {
+    now = pacer.config.poll_mode != I405_POLL_SLEEPY && may_spin_until(time) ? spin_until(time) : sleep_until(time);
   }
+  return now;
 }
 
 static int64_t freeze_time(const struct ring *ring) {
@@ -244,11 +249,12 @@ static void run_slots(void) {
   struct ring *group[MERGE_MAX];
   uint32_t count = freeze_group(group);
   for (uint32_t i = 0; i < count; i++) {
-    wait_for_slot(llrint(group[i]->time) + fault_delay(group[i]));
-    ring_send(group[i]);
+    ring_send(group[i], wait_for_slot(llrint(group[i]->time) + fault_delay(group[i])));
     ring_advance(group[i]);
   }
   for (uint32_t i = 0; i < count; i++) heap_push(group[i]);
+  int64_t now = shim_now();
+  account(now, now);
 }
 
 static void loop(void) {

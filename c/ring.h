@@ -109,7 +109,7 @@ void ring_number(struct ring *ring);               /* numbers and count as the k
 bool ring_skip_due(struct ring *ring, double now); /* the next slot's time has come */
 void ring_skip(struct ring *ring);
 void ring_freeze(struct ring *ring);
-void ring_send(struct ring *ring);
+void ring_send(struct ring *ring, int64_t now); /* `now`: what the clock says */
 void ring_advance(struct ring *ring);
 
 /* slot.c, for link.c: takes a plaintext or chaff and seals it; seals ring->plain */

@@ -18,9 +18,18 @@ export interface BareCounts {
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 /** Compiles it; returns its path. */
-export async function buildBare(): Promise<string> {
-  const path = here("../../build/bench-bare-pacer");
-  const args = ["-O2", "-o", path, here("bare_pacer.c")];
+export function buildBare(): Promise<string> {
+  return build("bare_pacer");
+}
+
+/** Compiles what watches the far end of a link; returns its path. */
+export function buildReceiver(): Promise<string> {
+  return build("receiver");
+}
+
+async function build(name: string): Promise<string> {
+  const path = here(`../../build/bench-${name.replace("_", "-")}`);
+  const args = ["-O2", "-o", path, here(`${name}.c`), "-lm"];
   const { success, stderr } = await new Deno.Command(Deno.env.get("CC") ?? "cc", { args }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   return path;

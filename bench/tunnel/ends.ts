@@ -29,15 +29,21 @@ export interface TunnelOptions {
   readonly intervalNs: number;
   readonly pollMode: "sleepy" | "hybrid" | "spinny";
   readonly cpus: Readonly<Record<Place, number | undefined>>;
+  /** CPUs that an end's process is confined to, as taskset(1) reads them; all, where there are none named. */
+  readonly confinedTo?: Readonly<Partial<Record<Place, string>>>;
+  /** As in a configuration; undefined: the default. */
+  readonly jitter?: string;
 }
 
 export class Tunnel {
   readonly client: Child;
   server: Child;
   readonly #lab: Lab;
+  readonly #options: TunnelOptions;
 
-  private constructor(lab: Lab, server: Child, client: Child) {
+  private constructor(lab: Lab, options: TunnelOptions, server: Child, client: Child) {
     this.#lab = lab;
+    this.#options = options;
     this.server = server;
     this.client = client;
   }
@@ -45,8 +51,8 @@ export class Tunnel {
   static async start(lab: Lab, options: TunnelOptions): Promise<Tunnel> {
     await lab.write("server.toml", serverToml(lab, options));
     await lab.write("client.toml", clientToml(lab, options));
-    const server = startServer(lab);
-    const client = lab.start("client", "client", [...program(), "client", `${lab.dir}/client.toml`]);
+    const server = startEnd(lab, options, "server");
+    const client = startEnd(lab, options, "client");
     await client.line(/tunnel up/, UP_WAIT_MS);
     const answered = await lab.output(
       "client",
@@ -63,14 +69,14 @@ export class Tunnel {
     if (answered.code !== 0) {
       throw new Error(`the tunnel does not answer:\n${client.tail()}\n${server.tail()}`);
     }
-    return new Tunnel(lab, server, client);
+    return new Tunnel(lab, options, server, client);
   }
 
   /** Ends the server as a power cut does, and waits until another one listens. */
   async restartServer(): Promise<void> {
     Deno.kill(this.server.pid, "SIGKILL");
     await this.server.ended;
-    this.server = startServer(this.#lab);
+    this.server = startEnd(this.#lab, this.#options, "server");
     await this.server.line(/server started/, UP_WAIT_MS);
   }
 
@@ -92,8 +98,10 @@ export class Tunnel {
   }
 }
 
-function startServer(lab: Lab): Child {
-  return lab.start("server", "server", [...program(), "server", `${lab.dir}/server.toml`]);
+function startEnd(lab: Lab, { confinedTo }: TunnelOptions, place: Place): Child {
+  const cpus = confinedTo?.[place];
+  const confined = cpus === undefined ? [] : ["taskset", "-c", cpus];
+  return lab.start(place, place, [...confined, ...program(), place, `${lab.dir}/${place}.toml`]);
 }
 
 function pacing(options: TunnelOptions, place: Place): string {
@@ -102,7 +110,8 @@ function pacing(options: TunnelOptions, place: Place): string {
 }
 
 function clientToml(lab: Lab, options: TunnelOptions): string {
-  const direction = `interval = "${options.intervalNs} ns"\npacket_length = ${PACKET_LEN}\n`;
+  const direction = `interval = "${options.intervalNs} ns"\npacket_length = ${PACKET_LEN}\n` +
+    (options.jitter === undefined ? "" : `jitter = "${options.jitter}"\n`);
   return `[tunnel]\npeer = "${OUTER.server}:${PORT}"\nkey_file = "client.key"\n[up]\n${direction}[down]\n${direction}` +
     `[status]\nsocket = "${lab.dir}/client.sock"\n${pacing(options, "client")}`;
 }
