@@ -29,6 +29,7 @@ static bool has_data(const struct ring *ring, int kind) { return ring->data_reco
 int32_t fault_delay(const struct ring *ring) {
   if (ring->data_records == 0) return (int32_t)drift_ns;
   busy_slots++;
+  if (is(I405_FAULT_RATE_TENTH_PPM)) drift_ns += ring->config.interval_ns * 1e-7;
   if (is(I405_FAULT_RATE_PPM)) drift_ns += ring->config.interval_ns * 1e-6;
   if (is(I405_FAULT_RATE_PERMILLE)) drift_ns += ring->config.interval_ns * 1e-3;
   return is(I405_FAULT_DELAY) ? 50000 : is(I405_FAULT_LATE_2US) ? 2000 : is(I405_FAULT_LATE_300NS) ? 300

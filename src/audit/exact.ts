@@ -20,6 +20,7 @@ export class ExactCounts {
   skipped = 0;
   missing = 0;
   unscheduled = 0;
+  needless = 0;
   otherFrames = 0;
   epochChanges = 0;
   #epochBits = -1;
@@ -43,11 +44,12 @@ export class ExactCounts {
     return times;
   }
 
-  pairing({ pairs, skippedNs, missing, unscheduled }: Pairing): void {
+  pairing({ pairs, skippedNs, missing, unscheduled, needless }: Pairing): void {
     this.slots += pairs.length + missing + skippedNs.length;
     this.skipped += skippedNs.length;
     this.missing += missing;
     this.unscheduled += unscheduled;
+    this.needless += needless;
   }
 
   #packet(outer: OuterPacket, len: number): void {
@@ -104,6 +106,12 @@ export class ExactCounts {
         this.missing === 0 && this.unscheduled === 0,
         this.slots,
         `${this.slots} slots, ${this.skipped} skipped, ${this.missing} not seen, ${this.unscheduled} unscheduled`,
+      ),
+      exact(
+        "no slot left out that could have been sent",
+        this.needless === 0,
+        this.slots,
+        `${this.needless} of ${this.skipped} that were not sent`,
       ),
       ...(isOwnLink ? [alone] : []),
     ];

@@ -9,6 +9,7 @@ import { jitterDensity } from "./jitter_density.ts";
 import { type AuditSession, LOAD_CLASSES } from "./session.ts";
 import { type TimeToTell, timeToTell } from "./time_to_tell.ts";
 import type { Validated } from "./validation.ts";
+import { rateGates } from "./rate.ts";
 import { whiteBox } from "./white_box.ts";
 
 // Chosen here.
@@ -53,14 +54,16 @@ export function judgeDirection(
   const loads = LOAD_CLASSES.slice(1).map((name) => ({
     name: name as string,
     sessions: busy.filter(({ load }) => load === name),
+    more: [] as Gate[],
   }));
-  const all = { name: "any load", sessions: busy };
+  const rates = rateGates(sessions, options.random);
   return {
     idleSessions: idle.length,
     exact: exact.gates(options.packetLen, options.isOwnLink),
     null: nullTest(idle, options.random).gates,
-    loads: [all, ...loads].filter(({ sessions }) => sessions.length > 0 && idle.length > 0)
-      .map(({ name, sessions }) => judgeLoad(name, idle, sessions, options)),
+    loads: [{ name: "any load", sessions: busy, more: rates }, ...loads]
+      .filter(({ sessions }) => sessions.length > 0 && idle.length > 0)
+      .map(({ name, sessions, more }) => judgeLoad(name, idle, sessions, more, options)),
   };
 }
 
@@ -68,6 +71,7 @@ function judgeLoad(
   load: string,
   idle: readonly AuditSession[],
   busy: readonly AuditSession[],
+  more: readonly Gate[],
   { jitter, random }: JudgeOptions,
 ): LoadJudgement {
   const black = blackBox(idle, busy, random);
@@ -81,7 +85,7 @@ function judgeLoad(
   return {
     load,
     sessions: busy.length,
-    gates: [...whiteBox(idle, busy, random), ...black.gates],
+    gates: [...whiteBox(idle, busy, random), ...more, ...black.gates],
     classifiers: black.results,
     tell,
     roc: best === undefined ? [] : rocPoints(best.idle, best.busy),

@@ -11,6 +11,8 @@ export interface PlannedSlot {
   readonly dataRecords: number;
   readonly skipped: boolean;
   readonly refused: boolean;
+  /** Skipped since a stream's socket had no room. */
+  readonly socketFull?: boolean;
 }
 
 export interface Pairing {
@@ -20,6 +22,8 @@ export interface Pairing {
   /** Slots that were sent and not seen, packets that no slot explains. */
   readonly missing: number;
   readonly unscheduled: number;
+  /** Of the slots that were not sent, those that could have been. */
+  readonly needless: number;
 }
 
 /** The path keeps the order. Each slot has a window, from its sending to the next one's (less `toleranceNs`, by which the
@@ -56,7 +60,21 @@ export function pairPackets(
     skippedNs: Float64Array.from(skipped, ({ plannedNs }) => plannedNs),
     missing,
     unscheduled,
+    needless: needlessCount(slots.filter(({ plannedNs }) => plannedNs >= fromNs && plannedNs <= toNs)),
   };
+}
+
+/** A slot may be skipped only when the next one's time has come, and then that one, frozen after its time, is late by what
+ * sealing takes at least. A slot before one that was in time, and one that the kernel refused, was left out for another
+ * reason. */
+function needlessCount(slots: readonly PlannedSlot[]): number {
+  let count = 0;
+  let isNextInTime = false;
+  for (const slot of slots.toReversed()) {
+    if (slot.refused || (slot.skipped && slot.socketFull !== true && isNextInTime)) count++;
+    if (!slot.skipped) isNextInTime = !slot.refused && slot.actualNs - slot.plannedNs < IN_TIME_NS;
+  }
+  return count;
 }
 
 /** The slot of the first packet is the last one that was sent before it; -1 when nothing is covered by both. */
@@ -73,6 +91,8 @@ function firstCovered(
 }
 
 const RUN_MAX = 64;
+/** Less than a record takes to be sealed. */
+const IN_TIME_NS = 200;
 
 /** Slots and the packets of their windows, until they balance. */
 class Runs {
@@ -120,8 +140,8 @@ class Runs {
   }
 }
 
-function pairOf({ plannedNs, dataRecords }: PlannedSlot, seenNs: number): SlotPair {
-  return { plannedNs, seenNs, hasData: dataRecords > 0 };
+function pairOf({ plannedNs, actualNs, dataRecords }: PlannedSlot, seenNs: number): SlotPair {
+  return { plannedNs, seenNs, calledNs: actualNs, hasData: dataRecords > 0 };
 }
 
 /** The path's delay and what the clocks differ by: the middle of seen − planned. */

@@ -25,6 +25,8 @@ export interface SlotPair {
   readonly plannedNs: number;
   /** On the observer's clock, brought to the sender's. */
   readonly seenNs: number;
+  /** Of the send call. */
+  readonly calledNs: number;
   readonly hasData: boolean;
 }
 
@@ -45,6 +47,14 @@ export interface AuditSession {
   readonly skewPpm: number;
   /** Median residual of slots with user data less that of those without, ns; NaN when there were few of either. */
   readonly dataMinusChaffNs: number;
+  /** Planned times of its first and last packet. */
+  readonly fromNs: number;
+  readonly toNs: number;
+  /** Median of the residuals; the same of called − planned. */
+  readonly medianNs: number;
+  readonly callMedianNs: number;
+  /** As dataMinusChaffNs, of called − planned. */
+  readonly callDataMinusChaffNs: number;
 }
 
 export interface SessionContext {
@@ -53,7 +63,7 @@ export interface SessionContext {
   readonly delayNs: number;
 }
 
-/** Makes a session of the slots that were sent in it, in order. */
+/** Makes a session of the slots that were sent in it, in order; there is one at least. */
 export function auditSession(
   load: LoadClass,
   pairs: readonly SlotPair[],
@@ -64,8 +74,7 @@ export function auditSession(
   const timesNs = Float64Array.from(pairs, ({ seenNs }) => seenNs);
   const residualsNs = Float64Array.from(pairs, residual);
   const ascending = sorted(residualsNs);
-  const data = pairs.filter(({ hasData }) => hasData).map(residual);
-  const chaff = pairs.filter(({ hasData }) => !hasData).map(residual);
+  const call = ({ calledNs, plannedNs }: SlotPair) => calledNs - plannedNs;
   return {
     load,
     features: pairs.length < PACKETS_MIN ? new Float64Array(0) : featuresOf(timesNs, intervalNs),
@@ -75,8 +84,20 @@ export function auditSession(
     skipped,
     late: LATE_NS.map((bound) => skipped + residualsNs.filter((value) => value > bound).length),
     skewPpm: skewPpm(timesNs, residualsNs),
-    dataMinusChaffNs: Math.min(data.length, chaff.length) < OF_EACH_MIN ? NaN : median(data) - median(chaff),
+    dataMinusChaffNs: dataMinusChaff(pairs, residual),
+    fromNs: pairs[0].plannedNs,
+    toNs: pairs[pairs.length - 1].plannedNs,
+    medianNs: quantile(ascending, 0.5),
+    callMedianNs: median(pairs.map(call)),
+    callDataMinusChaffNs: dataMinusChaff(pairs, call),
   };
+}
+
+/** Median of slots with user data less that of those without; NaN when there were few of either. */
+function dataMinusChaff(pairs: readonly SlotPair[], of: (pair: SlotPair) => number): number {
+  const data = pairs.filter(({ hasData }) => hasData).map(of);
+  const chaff = pairs.filter(({ hasData }) => !hasData).map(of);
+  return Math.min(data.length, chaff.length) < OF_EACH_MIN ? NaN : median(data) - median(chaff);
 }
 
 /** Slope between the medians of the first and the last third: a late packet does not move it. */

@@ -2,7 +2,8 @@
  * for each session, and the difference of its means between classes is bounded by Welch's interval. */
 
 import { meanAndSd } from "../base/statistics.ts";
-import { Z_95, Z_999 } from "./auc.ts";
+import { callDataAgainstChaff } from "./call_times.ts";
+import { absolute, meanDifference } from "./difference.ts";
 import { type Gate, gate, verdictOf } from "./gate.ts";
 import { type AuditSession, LATE_NS } from "./session.ts";
 
@@ -26,33 +27,9 @@ export function whiteBox(
     deciles(idle, busy),
     ...LATE_NS.map((_, i) => lateRatio(idle, busy, i, random)),
     dataAgainstChaff(busy),
+    callDataAgainstChaff(busy),
     clockSkew(idle, busy),
   ];
-}
-
-interface Difference {
-  readonly value: number;
-  readonly error: number;
-}
-
-interface Bounded {
-  readonly value: number;
-  /** One-sided bounds: 99.9 % and 95 %. */
-  readonly lower: number;
-  readonly upper: number;
-}
-
-/** Difference of means b − a with Welch's standard error. */
-export function meanDifference(a: readonly number[], b: readonly number[]): Difference {
-  const [of, against] = [meanAndSd(b), meanAndSd(a)];
-  const error = Math.sqrt(of.sd ** 2 / b.length + against.sd ** 2 / a.length);
-  return { value: of.mean - against.mean, error };
-}
-
-/** Of the size of a difference. */
-function absolute({ value, error }: Difference): Bounded {
-  const size = Math.abs(value);
-  return { value: size, lower: Math.max(0, size - Z_999 * error), upper: size + Z_95 * error };
 }
 
 /** The decile that differs most. */

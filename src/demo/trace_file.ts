@@ -4,6 +4,7 @@
 const FLAG_SKIPPED = 1;
 const FLAG_LATE = 2;
 const FLAG_SEND_ERROR = 8;
+const FLAG_SOCKET_FULL = 16;
 
 /** One slot as its sender planned it and did it. Times are on the sender's clock. */
 export interface TracedSlot {
@@ -16,6 +17,8 @@ export interface TracedSlot {
   readonly late: boolean;
   /** The kernel refused the record. */
   readonly refused: boolean;
+  /** Skipped since a stream's socket had no room. */
+  readonly socketFull?: boolean;
 }
 
 export interface TraceFile {
@@ -59,5 +62,6 @@ function parseSlot(line: string): TracedSlot | undefined {
     skipped: (flags & FLAG_SKIPPED) !== 0,
     late: (flags & FLAG_LATE) !== 0,
     refused: (flags & FLAG_SEND_ERROR) !== 0,
+    ...((flags & FLAG_SOCKET_FULL) !== 0 ? { socketFull: true } : {}),
   };
 }

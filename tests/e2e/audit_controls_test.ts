@@ -14,6 +14,13 @@ const CONTROLS: readonly (Control & { readonly minutes: number })[] = [
     minutes: 0.6,
   },
   {
+    name: "one slot with data in 1,000 that is not sent",
+    fault: 9,
+    pattern: /could have been sent/,
+    flags: BULK,
+    minutes: 0.2,
+  },
+  {
     name: "an epoch that shows on data records",
     fault: 5,
     pattern: /epochs change/,

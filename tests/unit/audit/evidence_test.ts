@@ -65,6 +65,18 @@ Deno.test("pairPackets() finds a packet too many, one too few, and packets stamp
   }
 });
 
+Deno.test("pairPackets() counts the slots that could have been sent: one skipped before one in time, one refused", () => {
+  const needless = (change: Record<number, Partial<PlannedSlot>>) => {
+    const slots = slotsOf(100, [3, 50, 51]).map((slot, i) => ({ ...slot, ...change[i] }));
+    return pairPackets(packetsOf(slots), slots, 1000).needless;
+  };
+  assert.equal(needless({}), 3);
+  const late = (i: number) => ({ [i]: { actualNs: i * INTERVAL_NS + 900 } });
+  assert.equal(needless({ ...late(4), ...late(52) }), 0);
+  assert.equal(needless({ ...late(4), ...late(52), 70: { refused: true } }), 1);
+  assert.equal(needless({ ...late(52), 3: { skipped: true, actualNs: 0, socketFull: true } }), 0);
+});
+
 Deno.test("blockOrder() has every load equally often and as many idle blocks, in a random order", () => {
   const loads = LOAD_CLASSES.slice(1);
   const order = blockOrder(100, loads, seeded(1));

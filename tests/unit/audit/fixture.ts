@@ -25,6 +25,8 @@ export interface Synthetic {
   readonly shiftNs?: number;
   readonly dataShiftNs?: number;
   readonly skewPpm?: number;
+  /** Added to the send call of each slot with data, and so to what is seen. */
+  readonly callShiftNs?: number;
   /** Share of slots that are skipped. */
   readonly skipRatio?: number;
 }
@@ -44,9 +46,12 @@ export function syntheticSessions(count: number, options: Synthetic, random: () 
 }
 
 function pairOf(slot: number, within: number, options: Synthetic, random: () => number): SlotPair {
-  const { noiseSdNs = 2000, jitterSdNs = 0, shiftNs = 0, dataShiftNs = 0, skewPpm = 0 } = options;
+  const { noiseSdNs = 2000, jitterSdNs = 0, shiftNs = 0, dataShiftNs = 0, skewPpm = 0, callShiftNs = 0 } =
+    options;
   const hasData = options.load !== "idle" && random() < 0.5;
   const plannedNs = slot * INTERVAL_NS + jitterSdNs * jitterShift("gaussian", random());
+  const calledNs = plannedNs + 10 + 10 * random() + (hasData ? callShiftNs : 0) +
+    within * INTERVAL_NS * skewPpm * 1e-6;
   const lateNs = noiseSdNs * jitterShift("gaussian", random()) + shiftNs + (hasData ? dataShiftNs : 0);
-  return { plannedNs, seenNs: plannedNs + lateNs + within * INTERVAL_NS * skewPpm * 1e-6, hasData };
+  return { plannedNs, calledNs, seenNs: calledNs + lateNs, hasData };
 }

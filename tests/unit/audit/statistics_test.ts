@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import { aucOf, rocPoints } from "../../../src/audit/auc.ts";
 import { blackBox, nullTest } from "../../../src/audit/black_box.ts";
+import { blockOrder } from "../../../src/audit/blocks.ts";
 import type { Example } from "../../../src/audit/classifier.ts";
+import { meanDifference } from "../../../src/audit/difference.ts";
 import { FEATURE_NAMES, featuresOf, fittedGrid } from "../../../src/audit/features.ts";
 import { forest } from "../../../src/audit/forest.ts";
 import { exitCodeOf, gate, verdictOf } from "../../../src/audit/gate.ts";
 import { logistic } from "../../../src/audit/logistic.ts";
 import { neighbours } from "../../../src/audit/neighbours.ts";
+import { leastSquares, rateGates } from "../../../src/audit/rate.ts";
 import { type JitterDensity, timeToTell } from "../../../src/audit/time_to_tell.ts";
 import { validate } from "../../../src/audit/validation.ts";
-import { skewPpm } from "../../../src/audit/session.ts";
-import { meanDifference, whiteBox } from "../../../src/audit/white_box.ts";
+import { type AuditSession, skewPpm } from "../../../src/audit/session.ts";
+import { whiteBox } from "../../../src/audit/white_box.ts";
 import { INTERVAL_NS, seeded, syntheticSessions } from "./fixture.ts";
 
 Deno.test("aucOf() gives the share of pairs in order, ties by half", () => {
@@ -104,11 +107,55 @@ Deno.test("whiteBox() finds nothing in equal sessions, and each planted differen
     return whiteBox(idle, syntheticSessions(150, { load: "bulk up", ...busy }, random), random);
   };
   assert.deepEqual(failing(run({})), []);
-  assert.ok(run({}).filter(({ verdict }) => verdict === "holds").length >= 3);
+  assert.ok(run({}).filter(({ verdict }) => verdict === "holds").length >= 4);
   assert.match(failing(run({ shiftNs: 2000 })).join(), /decile/);
   assert.match(failing(run({ dataShiftNs: 600 })).join(), /with data against/);
   assert.match(failing(run({ skipRatio: 0.004 })).join(), /later than 1000/);
-  assert.match(failing(run({ skewPpm: 2 })).join(), /skew/);
+  assert.match(failing(run({ skewPpm: 3 })).join(), /skew/);
+});
+
+Deno.test("whiteBox() finds 0.1 µs at the call of slots with data by 12 sessions, whatever the link's noise", () => {
+  const random = seeded(6);
+  const idle = syntheticSessions(12, { load: "idle" }, random);
+  const found = (callShiftNs: number) =>
+    failing(whiteBox(idle, syntheticSessions(12, { load: "bulk up", callShiftNs }, random), random));
+  assert.deepEqual(found(0), []);
+  assert.match(found(100).join(), /at the call, slots with data/);
+});
+
+/** 32 sessions of each class in random order; residuals climb by `ppm` while there is load and by `driftPpm` always. */
+function runOf(ppm: number, driftPpm: number, seed: number): AuditSession[] {
+  const random = seeded(seed);
+  let climbedNs = 0;
+  return blockOrder(64, ["bulk up"], random).map((load, index) => {
+    const [session] = syntheticSessions(1, { load, packets: 500 }, random);
+    const rise = 500 * INTERVAL_NS * 1e-6 * (driftPpm + (load === "idle" ? 0 : ppm));
+    climbedNs += rise;
+    const at = climbedNs - rise / 2 + 100 * Math.sin(index / 9);
+    const [fromNs, toNs] = [index * 500 * INTERVAL_NS, (index + 1) * 500 * INTERVAL_NS];
+    return {
+      ...session,
+      fromNs,
+      toNs,
+      medianNs: session.medianNs + at,
+      callMedianNs: session.callMedianNs + at,
+    };
+  });
+}
+
+Deno.test("rateGates() finds a clock that is slow by 0.5 ppm under load within 32 s, and no common drift", () => {
+  const found = (ppm: number, driftPpm: number, seed: number) =>
+    failing(rateGates(runOf(ppm, driftPpm, seed), seeded(seed)));
+  for (let seed = 1; seed <= 20; seed++) assert.deepEqual(found(0, 3, seed), [], `seed ${seed}`);
+  assert.equal(found(0.5, 0, 7).length, 2);
+  assert.equal(found(-0.5, 3, 8).length, 2);
+});
+
+Deno.test("leastSquares() gives both slopes and what is left", () => {
+  const x = [0, 1, 2, 3, 4, 5], z = [1, 0, 2, 2, 0, 1];
+  const { slopes, residuals } = leastSquares(x.map((value, i) => 7 + 2 * value - 3 * z[i]), x, z);
+  assert.ok(Math.abs(slopes[0] - 2) < 1e-9 && Math.abs(slopes[1] + 3) < 1e-9);
+  assert.ok(residuals.every((value) => Math.abs(value) < 1e-9));
 });
 
 Deno.test("whiteBox() shows nothing with few sessions", () => {
