@@ -99,7 +99,8 @@ I405_EXPORT int32_t i405_udp_drops(int32_t fd);
 /* Sends at once (handshake replies of a server). src may be 0 (kernel chooses). A pending ICMP error is cleared
  * and the send repeated. Returns len or -errno. */
 I405_EXPORT int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint32_t src);
-/* The local address the kernel would use towards `to` -> written at `out`. And the MTU of that route as result. */
+/* The local address the kernel would use towards `to` -> written at `out`. And the MTU of its device,
+ * whatever ICMP has said of the path, as result. */
 I405_EXPORT int32_t i405_route_probe(uint32_t to, uint32_t out);
 
 /* Opens or attaches to the TUN device whose name (NUL-terminated, 16 bytes) is at `name`: IFF_TUN | IFF_NO_PI |

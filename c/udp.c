@@ -2,11 +2,14 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/sock_diag.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #ifndef IPV6_AUTOFLOWLABEL
@@ -171,6 +174,28 @@ int32_t i405_udp_send(int32_t fd, uint32_t off, uint32_t len, uint32_t to, uint3
   return sent < 0 ? -errno : (int32_t)sent;
 }
 
+/* MTU of the device that has this address, or 0. The kernel's own answer, IP_MTU, is what ICMP has told it, too. */
+static int device_mtu(int fd, const struct i405_addr *local) {
+  struct ifaddrs *all = NULL;
+  int mtu = 0;
+  if (getifaddrs(&all) != 0) return 0;
+  for (const struct ifaddrs *one = all; one != NULL && mtu == 0; one = one->ifa_next) {
+    struct sockaddr_storage name = {0};
+    struct i405_addr addr;
+    if (one->ifa_addr == NULL) continue;
+    int family = one->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    memcpy(&name, one->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+    shim_addr_of(&name, &addr);
+    if (addr.family != local->family || memcmp(addr.ip, local->ip, sizeof addr.ip) != 0) continue;
+    struct ifreq request = {0};
+    memcpy(request.ifr_name, one->ifa_name, strnlen(one->ifa_name, IFNAMSIZ - 1));
+    if (ioctl(fd, SIOCGIFMTU, &request) == 0) mtu = request.ifr_mtu;
+  }
+  freeifaddrs(all);
+  return mtu;
+}
+
 int32_t i405_route_probe(uint32_t to, uint32_t out) {
   int checked = shim_check(to, sizeof(struct i405_addr), 4);
   if (checked == 0) checked = shim_check(out, sizeof(struct i405_addr), 4);
@@ -190,7 +215,8 @@ int32_t i405_route_probe(uint32_t to, uint32_t out) {
     struct i405_addr *local = shim_at(out);
     shim_addr_of(&dest, local);
     local->port = 0;
-    result = mtu;
+    result = device_mtu(fd, local);
+    if (result == 0) result = mtu;
   }
   close(fd);
   return result;

@@ -67,7 +67,7 @@ export interface Shim {
   /** CPUs that the process might use when the shim was opened first. */
   cpuCount(): number;
   observeOpen(interfaceName: string): Observer;
-  /** The local address and MTU (bytes, of the interface or a known path) that the kernel would use towards `to`. */
+  /** The local address that the kernel would use towards `to`, and the MTU of its interface in bytes. */
   routeProbe(to: EndpointAddress): { readonly local: EndpointAddress; readonly mtu: number };
   /** Bytes of native memory that could not be locked (RLIMIT_MEMLOCK). */
   unlockedLen(): number;

@@ -30,7 +30,7 @@ export async function resolvePeer(peer: HostPort): Promise<EndpointAddress | str
   }
 }
 
-/** MTU and source address towards `to`, or the reason why there is no way. */
+/** Source address towards `to` and its interface's MTU, or the reason why there is no way. */
 export function probeRoute(
   shim: Shim,
   to: EndpointAddress,

@@ -1,27 +1,23 @@
 /* A client from its configuration to its end: 1 find the server and the way to it · 2 lengths and rates for this path
- * · 3 TUN device and socket · 4 data Worker and handshakes, for ever · 5 addresses and routes at the server's welcome ·
+ * (client_path.ts) · 3 TUN device and socket · 4 data Worker and handshakes, for ever · 5 addresses and routes at the server's welcome ·
  * 6 on a signal: goodbye in slots, everything as it was before. */
 
 import type { Shim } from "../../ffi/mod.ts";
 import type { ClientConfig } from "../config/mod.ts";
-import { resolveDirection } from "../config/mod.ts";
-import type { EndpointAddress } from "../ports/mod.ts";
-import type { Log } from "../status/log.ts";
+import type { Log, LogLevel } from "../status/log.ts";
 import { PacketFile, PacketMonitor } from "../status/packet_file.ts";
-import type { TrainParameters, WorkerEvent } from "../tunnel/messages.ts";
 import { ClientControl } from "../tunnel/client_control.ts";
-import { CONNECTION_ID_LEN } from "../tunnel/own_ids.ts";
+import { ClientStart, probesOf } from "../tunnel/client_start.ts";
+import type { Order, WorkerEvent } from "../tunnel/messages.ts";
 import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
-import { handshakeV0Of, recordPrefixV0, V0_UNUSED_LEN } from "../tunnel/v0.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
-import { outerOverhead } from "../wire/ip_header.ts";
-import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
 import { ClientHost } from "./client_host.ts";
+import { type ClientPath, isSearched, pathOf, rotateSlots, searchedLengths } from "./client_path.ts";
 import { ClientStreams } from "./client_streams.ts";
 import { EXIT } from "./exit.ts";
-import { findRoute, innerMtuOf, intervalText, rateText, trainOf } from "./network.ts";
+import { findRoute, intervalText, rateText } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { runTcpClient } from "./run_tcp_client.ts";
 import { Runtime } from "./runtime.ts";
@@ -30,20 +26,8 @@ import { openStatus, statusOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 
 // Chosen here.
-const PATH_MTU_MAX = 1500;
 const NONCE_LEN = 8;
-
-interface Path {
-  readonly peer: EndpointAddress;
-  readonly local: EndpointAddress;
-  readonly up: TrainParameters;
-  readonly down: TrainParameters;
-  readonly overhead: number;
-  /** Of inner packets, at which one fills a record. */
-  readonly innerMtu: number;
-  /** Of inner protocol version 0. */
-  readonly handshakeV0: ClientHandshakeV0 | undefined;
-}
+const NOTHING = new Uint8Array(0);
 
 /** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. Keys change after
  * `rekeyRecords`: fewer than usual only in tests. */
@@ -65,12 +49,15 @@ export async function runClient(
     if (inner instanceof ClientStreams) await inner.listen();
     const route = await findRoute(config.peer, shim, log, stop);
     if (route === undefined) return EXIT.ok;
-    const path = { ...pathOf(config, route.peer, route), rekeyRecords };
-    logPlan(config, path, log);
+    const path = pathOf(config, route.peer, route);
+    if (!isSearched(config)) logPlan(config, path, log);
     const tunFd = inner instanceof ClientHost ? inner.openTun() : -1;
     if (inner instanceof ClientHost) await inner.clean();
     const socket = shim.udpOpen({ ip: new Uint8Array(path.peer.ip.length), port: 0 });
-    return await runTunnel({ config, shim, log, runtime, path, inner, tunFd, udpFd: socket.fd }, stop);
+    return await runTunnel(
+      { config, shim, log, runtime, path, rekeyRecords, inner, tunFd, udpFd: socket.fd },
+      stop,
+    );
   } finally {
     if (inner instanceof ClientHost) await inner.undo();
     else inner.close();
@@ -82,7 +69,9 @@ interface Context {
   readonly shim: Shim;
   readonly log: Log;
   readonly runtime: Runtime;
-  readonly path: Path & { readonly rekeyRecords: number };
+  /** As it is known now. */
+  path: ClientPath;
+  readonly rekeyRecords: number;
   /** What is carried: packets of a TUN device, or streams. */
   readonly inner: ClientHost | ClientStreams;
   readonly tunFd: number;
@@ -129,13 +118,13 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
       udpFds: [udpFd],
       pacer: { pollMode: config.pacing.pollMode, fifo: config.pacing.schedFifo, cpu: config.pacing.cpu },
       traceCount: status.traceCount,
-      rekeyRecords: path.rekeyRecords,
+      rekeyRecords: context.rekeyRecords,
       peer: path.peer,
       up: path.up,
       down: path.down,
       nonce,
-      firstDatagram: control.firstDatagram(),
-      rotateSlots: config.rotateNs === undefined ? 0 : Math.ceil(config.rotateNs / path.up.intervalNs),
+      firstDatagram: control instanceof ClientStart ? NOTHING : control.firstDatagram(),
+      rotateSlots: rotateSlots(config, path),
       handshakeV0: path.handshakeV0,
       bridge: streams?.buffers,
     },
@@ -165,22 +154,35 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
   return EXIT.ok;
 }
 
-function controlOf(context: Context): ClientControl {
+/** Where a length has to be found first, the handshakes follow the search. */
+function controlOf(context: Context): ClientControl | ClientStart {
   const { config, shim, log, runtime, path } = context;
-  return new ClientControl(
-    {
-      ...offerOf(config, shim),
-      datagramLen: path.up.datagramLen,
-      intervalNs: path.up.intervalNs,
-      entropy: shim.entropy,
+  const ports = {
+    order: (order: Order, ...bytes: readonly Uint8Array[]) => runtime.order(order, ...bytes),
+    log: (level: LogLevel, message: string, fields?: Record<string, unknown>) =>
+      log.log(level, message, fields),
+    welcomed: (welcome: ServerWelcome) => void welcomed(context, welcome),
+  };
+  const offer = { ...offerOf(config, shim), entropy: shim.entropy };
+  const newControl = ({ up }: ClientPath, nowNs: number) =>
+    new ClientControl({ ...offer, datagramLen: up.datagramLen, intervalNs: up.intervalNs }, ports, nowNs);
+  if (!isSearched(config)) return newControl(path, shim.clock.nowNs());
+  const { lenMin, hello } = probesOf(offer);
+  return new ClientStart({
+    lengths: searchedLengths(config, path).filter((len) => len >= lenMin),
+    hello,
+    begin: (pathLen, nowNs) => {
+      const path = context.path = pathOf(
+        config,
+        context.path.peer,
+        context.path,
+        pathLen + context.path.overhead,
+      );
+      logPlan(config, path, log);
+      return { ...path, control: newControl(path, nowNs), rotateSlots: rotateSlots(config, path) };
     },
-    {
-      order: (order, ...bytes) => runtime.order(order, ...bytes),
-      log: (level, message, fields) => log.log(level, message, fields),
-      welcomed: (welcome) => void welcomed(context, welcome),
-    },
-    shim.clock.nowNs(),
-  );
+    entropy: shim.entropy,
+  }, ports);
 }
 
 async function welcomed({ config, log, path, inner }: Context, welcome: ServerWelcome): Promise<void> {
@@ -197,24 +199,6 @@ async function welcomed({ config, log, path, inner }: Context, welcome: ServerWe
   }
 }
 
-function pathOf(
-  config: ClientConfig,
-  peer: EndpointAddress,
-  route: { mtu: number; local: EndpointAddress },
-): Path {
-  const mtu = Math.min(route.mtu, PATH_MTU_MAX);
-  const overhead = outerOverhead(peer.ip.length);
-  const isV0 = config.protocol === "v0";
-  const monitors = config.monitorPackets !== undefined;
-  const unusedLen = isV0 ? V0_UNUSED_LEN : 0;
-  const up = trainOf(resolveDirection("up", config.up, mtu), overhead + unusedLen);
-  const down = trainOf(resolveDirection("down", config.down, mtu), overhead + unusedLen);
-  const handshakeV0 = isV0 ? handshakeV0Of(up, down, overhead, monitors) : undefined;
-  const prefixLen = isV0 ? recordPrefixV0(monitors, 0).bytes.length : 0;
-  const innerMtu = innerMtuOf(up.datagramLen - prefixLen, isV0 ? 0 : CONNECTION_ID_LEN);
-  return { peer, local: route.local, up, down, overhead, innerMtu, handshakeV0 };
-}
-
 /** What a handshake offers. A client of version 0 has one share in its first hello. */
 function offerOf(config: ClientConfig, shim: Shim) {
   const policy = policyOf(config, hasAesInstructions(shim.readFile("/proc/cpuinfo")));
@@ -223,7 +207,7 @@ function offerOf(config: ClientConfig, shim: Shim) {
   return { ...policy, key: longTermKeyOf(config), shareGroups, version0 };
 }
 
-function logPlan(config: ClientConfig, path: Path, log: Log): void {
+function logPlan(config: ClientConfig, path: ClientPath, log: Log): void {
   log.info("client started", {
     name: config.name,
     server: endpointText(path.peer),

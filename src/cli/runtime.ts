@@ -157,7 +157,7 @@ export class Runtime {
       Atomics.sub(new Int32Array(this.#eventsInFlight), 0, 1);
       if (event.type === "ring") {
         this.rings.set(event.client, { ring: event.ring, intervalNs: event.intervalNs });
-      }
+      } else if (event.type === "resting") this.rings.clear();
       this.#control!.handle(event, nowNs);
     }
     this.#onEvent!(event);

@@ -43,6 +43,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     protocol: values["tunnel.protocol"] ?? "v1",
     monitorPackets: monitorPath(reading, context),
     name: values["tunnel.name"] ?? "client",
+    pathMtu: values["tunnel.path_mtu"] ?? (isV0 ? "interface" : "search"),
     rotateNs: isV0 || values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
     key: key!,
     identity: identityOf(reading, "tunnel.", values["tunnel.identity"], isV0),
@@ -65,6 +66,9 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
   if (values["tunnel.mode"] === "tcp" && reading.place("tunnel.rotate") !== undefined) {
     reading.problem("tunnel.rotate", "a TCP connection stays where it is; leave it out");
   }
+  if (values["tunnel.mode"] === "tcp" && reading.place("tunnel.path_mtu") !== undefined) {
+    reading.problem("tunnel.path_mtu", "TCP finds its segments' length itself; leave it out");
+  }
   if (values["tunnel.protocol"] === "v0") return checkV0(reading);
   for (const key of ["tunnel.monitor_packets", "tunnel.i_accept_guessing"]) {
     if (reading.place(key) !== undefined) reading.problem(key, "it belongs to version 0; leave it out");
@@ -79,6 +83,12 @@ function checkV0(reading: Reading<typeof CLIENT_SETTINGS>): void {
   }
   if (reading.place("tunnel.rotate") !== undefined) {
     reading.problem("tunnel.rotate", "a server of version 0 does not follow a client; leave it out");
+  }
+  if (values["tunnel.path_mtu"] === "search") {
+    reading.problem(
+      "tunnel.path_mtu",
+      "a server of version 0 answers no probes; write a length or leave it out",
+    );
   }
   if ((values["tun.addresses"] ?? []).length === 0) {
     reading.problem(

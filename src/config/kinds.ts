@@ -275,6 +275,23 @@ export function length(min: number, max: number): Kind<number> {
   };
 }
 
+/** "search", "interface", or a length. */
+export function pathMtu(min: number, max: number): Kind<number | "search" | "interface"> {
+  const bytes = length(min, max);
+  return {
+    shape: "text",
+    placeholder: "search|interface|LENGTH",
+    read(raw) {
+      if (raw === "search" || raw === "interface") return raw;
+      try {
+        return bytes.read(raw);
+      } catch {
+        throw new RangeError(`expected "search", "interface" or a length from ${min} to ${max} bytes`);
+      }
+    },
+  };
+}
+
 function quantity(
   placeholder: string,
   expected: string,

@@ -97,7 +97,7 @@ function direction<const D extends "up" | "down">(name: D, what: string) {
     packet_length: setting(
       kind.length(PACKET_LENGTH_MIN, PACKET_LENGTH_MAX),
       `length of outer IP packets ${what}`,
-      { default: "the path's MTU" },
+      { default: "what tunnel.path_mtu gives" },
     ),
     jitter: setting(kind.jitter, `standard deviation of slot times ${what} (classic: reach of intervals)`, {
       default: "12%",
@@ -129,6 +129,11 @@ export const CLIENT_SETTINGS = {
     kind.name,
     "name of this client in its own log; with a plain identity what the server knows it by",
     { default: "client" },
+  ),
+  "tunnel.path_mtu": setting(
+    kind.pathMtu(PACKET_LENGTH_MIN, PACKET_LENGTH_MAX),
+    "the longest packet that passes: found by probes before the first slot, the interface's MTU, or a length",
+    { default: "search" },
   ),
   "tunnel.rotate": setting(kind.period, "take another source port and connection id so often", {
     default: "never",

@@ -49,6 +49,8 @@ export interface ClientConfig extends CommonConfig {
   readonly mode: TunnelMode;
   readonly protocol: ProtocolVersion;
   readonly name: string;
+  /** Longest outer packet of the path, bytes; or how it is found. */
+  readonly pathMtu: number | "search" | "interface";
   /** Another source port and connection id so often; undefined: only when the address changes. */
   readonly rotateNs: number | undefined;
   /** With version 0 its password. */

@@ -9,9 +9,16 @@ import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type LongTermKey, pskOffers } from "../handshake/psk_directory.ts";
 import type { ConnectionIdOffer } from "../handshake/server_hello_checks.ts";
 import type { Entropy } from "../handshake/types.ts";
+import { plaintextRecord } from "../record/handshake_records.ts";
 import { ALERT, alertName } from "../wire/alert.ts";
+import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { PLAINTEXT_HEADER_LEN } from "../wire/dtls_plaintext_header.ts";
-import { HANDSHAKE_HEADER_LEN, type HandshakeHeader } from "../wire/handshake_header.ts";
+import {
+  emitHandshakeMessage,
+  HANDSHAKE_HEADER_LEN,
+  HANDSHAKE_TYPE,
+  type HandshakeHeader,
+} from "../wire/handshake_header.ts";
 import { DtlsEndpoint, type DtlsResult, type TimerOptions } from "./dtls_endpoint.ts";
 import { DATAGRAM_LEN_MAX } from "./filler.ts";
 import { type ReassembledMessage, Reassembly } from "./reassembly.ts";
@@ -53,6 +60,21 @@ export function datagramLenMin(options: Omit<DtlsClientOptions, "datagramLen">):
   const [{ body }] = machine.takeMessages();
   machine.wipe();
   return RECORD_OVERHEAD + body.length;
+}
+
+/** A first ClientHello of `datagramLen` bytes (at least `datagramLenMin`), whose handshake goes no further: only the
+ * stateless answer to it is of use. */
+export function loneHello(
+  options: Omit<DtlsClientOptions, "datagramLen">,
+  datagramLen: number,
+  sequenceNumber: number,
+): Uint8Array {
+  const machine = machineOf(options, datagramLen - RECORD_OVERHEAD);
+  machine.start();
+  const [{ body }] = machine.takeMessages();
+  machine.wipe();
+  const message = emitHandshakeMessage(HANDSHAKE_TYPE.clientHello, 0, body);
+  return plaintextRecord(CONTENT_TYPE.handshake, sequenceNumber, message);
 }
 
 export class DtlsClient extends DtlsEndpoint {

@@ -75,6 +75,8 @@ export class ClientControl {
   #cookieNs: number;
   #reportAtNs: number;
   #firstNs: number;
+  /** When a hello was answered the last time, or the first one was sent. */
+  #answeredNs: number;
   readonly #restartNs: number;
 
   constructor(
@@ -97,8 +99,18 @@ export class ClientControl {
     this.#ports = ports;
     this.#dtls = new DtlsClient(this.#options);
     this.#dtls.start(nowNs);
-    this.#firstNs = this.#progressNs = this.#cookieNs = nowNs;
+    this.#firstNs =
+      this.#progressNs =
+      this.#cookieNs =
+      this.#answeredNs =
+        nowNs;
     this.#reportAtNs = nowNs + REPORT_NS;
+  }
+
+  /** Since when hellos go without any answer; Infinity: none is waited for. */
+  get unansweredSinceNs(): number {
+    const isAsking = !this.#delivered && !this.#isConnected && this.#dtls.phase === "hello";
+    return isAsking ? this.#answeredNs : Infinity;
   }
 
   /** Wipes what the handshake has left: the last thing to be done with it. */
@@ -149,7 +161,7 @@ export class ClientControl {
     const before = this.#dtls.phase;
     this.#dtls.receive(datagram, nowNs);
     if (this.#dtls.phase === before) return;
-    this.#progressNs = nowNs;
+    this.#progressNs = this.#answeredNs = nowNs;
     if (this.#dtls.phase === "cookie") this.#cookieNs = nowNs;
   }
 
@@ -233,7 +245,7 @@ export class ClientControl {
     this.reconnects++;
     this.state = "reconnecting";
     this.#ports.log("warn", "session lost, reconnecting", { reason });
-    this.#firstNs = nowNs;
+    this.#firstNs = this.#answeredNs = nowNs;
     this.#reportAtNs = nowNs + REPORT_NS;
     this.#begin(nowNs);
     this.#advance(nowNs);

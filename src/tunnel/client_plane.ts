@@ -4,7 +4,6 @@
 
 import { equalsConstantTime } from "../base/mod.ts";
 import { REASSEMBLY_LEN } from "../framing/reassembler.ts";
-import type { EndpointAddress } from "../ports/mod.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitPathMessage, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
@@ -35,15 +34,16 @@ const FIRST_SIGN_INTERVALS = 6;
 const CLOSE_WAIT_MAX_NS = 1e9;
 /** A server that has said nothing of streams so long after its welcome serves none. */
 const NO_STREAMS_NS = 5e9;
+const PROBE_LEN_MAX = 2048;
 /** Before a slot that has another socket, main is asked for that. */
 const ROTATE_AHEAD_NS = 0.5e9;
 const ROTATE_AHEAD_SLOTS = 2;
 
 export class ClientPlane extends DataPlane {
-  readonly #config: ClientWorkerConfig;
+  #config: ClientWorkerConfig;
   readonly #peer: Peer;
-  readonly #emitter: Emitter;
-  readonly #inner: ClientInner;
+  #inner: ClientInner;
+  readonly #probe: number;
   #welcomedNs = 0;
   #lacksStreams = false;
   /** Silence has been reported and no new session has come since. */
@@ -71,28 +71,45 @@ export class ClientPlane extends DataPlane {
       this.#inner.frames,
     );
     this.#sockets = new ClientSockets(ports.memory, ports.io.io, config.down.intervalNs);
+    this.#probe = ports.memory.alloc(PROBE_LEN_MAX);
+    this.#peer.fd = config.udpFds[0];
+    ports.io.setPeer(config.peer, 0);
+    if (config.firstDatagram.length > 0) this.#startTrain(config.firstDatagram);
+    else this.tell({ type: "resting" });
+  }
+
+  #startTrain(firstDatagram: Uint8Array): void {
+    const { ports } = this;
+    const { peer: to, up, down, traceCount } = this.#config;
+    const peer = this.#peer;
     const seed = new Uint8Array(32);
     ports.entropy.fill(seed);
-    const to: EndpointAddress = config.peer;
-    this.#emitter = new Emitter(ports.memory, ports.pacer, {
-      train: config.up,
+    const emitter = new Emitter(ports.memory, ports.pacer, {
+      train: up,
       seed,
       startNs: this.nowNs + START_DELAY_NS,
-      fd: config.udpFds[0],
+      fd: peer.fd,
       to,
-      traceCount: config.traceCount,
+      traceCount,
       cid: newConnectionId(ports.entropy, this.#inner.cidLen),
       prefix: this.#inner.prefix,
     });
-    const keys = new SendKeys(this.#emitter, ports.protection, this.throwawayKey());
-    this.#peer.train = { emitter: this.#emitter, keys };
-    this.#peer.address = to;
-    this.#peer.fd = config.udpFds[0];
-    ports.io.setPeer(to, 0);
-    ports.streams?.make(0, config.up.intervalNs / config.up.burst, config.down.intervalNs);
-    this.#emitter.raw(config.firstDatagram);
-    this.#emitter.start();
-    this.tell({ type: "ring", client: 0, ring: this.#emitter.ring, intervalNs: config.up.intervalNs });
+    const keys = new SendKeys(emitter, ports.protection, this.throwawayKey());
+    peer.train = { emitter, keys };
+    peer.address = to;
+    ports.streams?.make(0, up.intervalNs / up.burst, down.intervalNs);
+    emitter.raw(firstDatagram);
+    emitter.start();
+    this.tell({ type: "ring", client: 0, ring: emitter.ring, intervalNs: up.intervalNs });
+  }
+
+  /** There is none while it is at rest. */
+  get #emitter(): Emitter {
+    return this.#peer.train!.emitter;
+  }
+
+  get #isResting(): boolean {
+    return this.#peer.train === undefined;
   }
 
   #newInner(): ClientInner {
@@ -144,6 +161,7 @@ export class ClientPlane extends DataPlane {
   }
 
   protected order(mail: Mail<Order>): void {
+    if (this.#isResting) return this.#orderAtRest(mail);
     const order = mail.head;
     if (order.type === "raw") {
       if (!this.#emitter.raw(mail.bytes[0].slice())) this.counters.add("orders_dropped");
@@ -155,12 +173,43 @@ export class ClientPlane extends DataPlane {
       this.#move(order.fd, order.slot);
     } else if (order.type === "acknowledged") {
       this.#inner.acknowledged();
+    } else if (order.type === "rest") {
+      this.#rest();
     } else if (order.type === "stop" && this.#closingAtNs === Infinity) {
       this.#peer.open = false;
       this.#closingAtNs = this.nowNs +
         Math.min(CLOSE_WAIT_MAX_NS, (CLOSE_SLOTS + 5) * this.#config.up.intervalNs);
       this.#inner.goodbye();
     }
+  }
+
+  #orderAtRest({ head: order, bytes }: Mail<Order>): void {
+    if (order.type === "probe") {
+      this.memory.u8.set(bytes[0], this.#probe);
+      this.ports.io.udpSend(this.#peer.fd, this.#probe, bytes[0].length, this.#config.peer);
+    } else if (order.type === "train") {
+      const { up, down, rotateSlots } = order;
+      this.#config = { ...this.#config, up, down, rotateSlots };
+      this.#inner = this.#newInner();
+      this.#rotatedAt = this.#answeredAt = 0;
+      this.#startTrain(bytes[0].slice());
+    } else if (order.type === "move") {
+      this.#leave(this.#sockets.change(order.fd, this.nowNs));
+      this.#peer.fd = this.#peer.pendingFd = order.fd;
+    } else if (order.type === "stop") {
+      this.#stop();
+    } else {
+      this.counters.add("orders_dropped"); // of a train that has ended
+    }
+  }
+
+  /** Another train may follow, which begins from nothing. */
+  #rest(): void {
+    this.#reported = true;
+    this.#wasOpen = false;
+    this.#peer.closeSessions();
+    this.#peer.closeTrain();
+    this.tell({ type: "resting" });
   }
 
   /** Goes on from another socket, with a connection id that nobody has seen (RFC 9147 §11); if there is none to spare,
@@ -208,7 +257,7 @@ export class ClientPlane extends DataPlane {
 
   protected otherDatagram(rx: number, peer: Peer | undefined): void {
     if (peer === undefined) this.counters.add("datagrams_unknown_sender");
-    else if (this.#isHandshaking) this.tellHandshake(rx, false);
+    else if (this.#isHandshaking || this.#isResting) this.tellHandshake(rx, false);
     else if (!this.isRecord(rx)) this.counters.add("datagrams_unexpected");
   }
 
@@ -289,6 +338,7 @@ export class ClientPlane extends DataPlane {
   }
 
   protected pump(): number {
+    if (this.#isResting) return Infinity;
     this.#emitter.pump(this.#peer.queue);
     const { open, queue } = this.#peer;
     const wait = this.#emitter.rawWaiting > 0 || open && (queue.count > 0 || this.tunBudget() === 0);
@@ -298,6 +348,10 @@ export class ClientPlane extends DataPlane {
   protected override housekeeping(): void {
     super.housekeeping();
     const peer = this.#peer;
+    if (this.#isResting) {
+      this.countFraming([peer]);
+      return this.#leave(this.#sockets.takeLeft(this.nowNs));
+    }
     const { keys } = peer.train!;
     while (this.#emitter.refill()) this.counters.add("slots_refilled");
     keys.maintain();

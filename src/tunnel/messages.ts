@@ -44,6 +44,17 @@ export type Order =
   | { readonly type: "move"; readonly fd: number; readonly slot: number }
   /** Client: the server has the Finished of the newest session. */
   | { readonly type: "acknowledged" }
+  /** Client: its train and sessions end; nothing leaves but probes until another train begins. */
+  | { readonly type: "rest" }
+  /** Client at rest: bytes[0] leaves at once. */
+  | { readonly type: "probe" }
+  /** Client at rest: a train begins, with bytes[0] in its first slot. */
+  | {
+    readonly type: "train";
+    readonly up: TrainParameters;
+    readonly down: TrainParameters;
+    readonly rotateSlots: number;
+  }
   /** Client: the session is lost, for a reason that only main knows. */
   | { readonly type: "give up"; readonly reason: string }
   /** Says goodbye in slots and ends the Worker. */
@@ -96,6 +107,8 @@ export type WorkerEvent =
   /** Client of version 0: fates of packets, in rows as packet_fates.ts has them. */
   | { readonly type: "packets"; readonly client: number; readonly rows: Uint8Array }
   | { readonly type: "silent"; readonly client: number; readonly sinceMs: number }
+  /** Client: it has no train: probes may leave. */
+  | { readonly type: "resting" }
   /** Client: the session that was silent is alive. */
   | { readonly type: "heard"; readonly client: number }
   | { readonly type: "closed"; readonly client: number; readonly reason: string }
@@ -142,6 +155,7 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
   readonly up: TrainParameters;
   readonly down: TrainParameters;
   readonly nonce: Uint8Array;
+  /** Of the train; empty: it begins at rest, until it gets a train. */
   readonly firstDatagram: Uint8Array;
   /** Another source port and connection id each time so many slots have gone by; 0: never. */
   readonly rotateSlots: number;

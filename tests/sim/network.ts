@@ -20,6 +20,8 @@ export interface NetworkConditions {
   readonly duplicateRatio?: number;
   /** Share of datagrams in which one to three bits change. */
   readonly corruptRatio?: number;
+  /** Longer datagrams are lost; absent: none is too long. */
+  readonly lenMax?: number;
 }
 
 export interface Datagram {
@@ -156,8 +158,8 @@ export class SimNetwork {
 
   /** Draws in a fixed order, so that one decision does not shift the next. */
   #carry(datagram: Datagram, random: SeededRandom): void {
-    const { lossRatio = 0, duplicateRatio = 0, corruptRatio = 0 } = this.conditions;
-    const lost = random.unit() < lossRatio;
+    const { lossRatio = 0, duplicateRatio = 0, corruptRatio = 0, lenMax = Infinity } = this.conditions;
+    const lost = random.unit() < lossRatio || datagram.bytes.length > lenMax;
     const twice = random.unit() < duplicateRatio;
     const corrupt = random.unit() < corruptRatio;
     const delays = [this.#delayNs(random), this.#delayNs(random)];

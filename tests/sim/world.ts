@@ -6,6 +6,7 @@ import type { LongTermKey } from "../../src/handshake/psk_directory.ts";
 import type { EndpointAddress, Entropy, Memory, RecordProtection } from "../../src/ports/mod.ts";
 import { HeapMemory } from "../../src/record/heap_memory.ts";
 import { ClientControl } from "../../src/tunnel/client_control.ts";
+import { ClientStart, probesOf } from "../../src/tunnel/client_start.ts";
 import { ClientPlane } from "../../src/tunnel/client_plane.ts";
 import { COUNTERS_LEN, DataCounters } from "../../src/tunnel/counters.ts";
 import type { DataPlane, DataPlanePorts } from "../../src/tunnel/data_plane.ts";
@@ -55,6 +56,8 @@ export interface WorldOptions {
   readonly wrongKey?: boolean;
   /** The client takes another socket so often. */
   readonly rotateSlots?: number;
+  /** Lengths of datagrams, the longest first, among which the client looks for what the path carries. */
+  readonly lengths?: readonly number[];
   /** A second client with a key and an inner address of its own. */
   readonly twoClients?: boolean;
   /** Streams instead of packets: what they carry, by key. */
@@ -272,7 +275,7 @@ abstract class End {
 
 export class SimClient extends End {
   readonly welcomes: ServerWelcome[] = [];
-  readonly client: ClientControl;
+  readonly client: ClientControl | ClientStart;
   /** Sockets that are left and closed, in order. */
   readonly closedSockets: number[] = [];
   /** What it learns of packets of version 0. */
@@ -289,36 +292,45 @@ export class SimClient extends End {
   ) {
     super(world, at, seed, true);
     const key = options.wrongKey ? new Uint8Array(32).fill(0x77) : ownKey;
-    this.client = new ClientControl(
-      {
-        key: longTermKey(key, options),
-        suites: options.suites ?? (options.version0 ? [0x1301] : [0x1301, 0x1303]),
-        groups: options.groups ?? (options.version0 ? GROUPS_V0 : GROUPS),
-        shareGroups: options.version0 ? [GROUPS_V0[0]] : [],
-        version0: options.version0 !== undefined,
-        datagramLen: (options.up ?? TRAIN).datagramLen,
-        intervalNs: (options.up ?? TRAIN).intervalNs,
-        entropy: this.ports.entropy,
+    const offer = {
+      key: longTermKey(key, options),
+      suites: options.suites ?? (options.version0 ? [0x1301] : [0x1301, 0x1303]),
+      groups: options.groups ?? (options.version0 ? GROUPS_V0 : GROUPS),
+      shareGroups: options.version0 ? [GROUPS_V0[0]] : [],
+      version0: options.version0 !== undefined,
+      entropy: this.ports.entropy,
+    };
+    const ports = {
+      order: (order: Order, ...bytes: readonly Uint8Array[]) => {
+        if (order.type === "session") {
+          this.taken = {
+            suite: order.suite,
+            clientSecret: bytes[0].slice(),
+            serverSecret: bytes[1].slice(),
+            cid: bytes[3].slice(),
+            clientMessageSeq: order.sendMessageSeq,
+            serverMessageSeq: order.receiveMessageSeq,
+          };
+        }
+        this.order(order, ...bytes);
       },
-      {
-        order: (order, ...bytes) => {
-          if (order.type === "session") {
-            this.taken = {
-              suite: order.suite,
-              clientSecret: bytes[0].slice(),
-              serverSecret: bytes[1].slice(),
-              cid: bytes[3].slice(),
-              clientMessageSeq: order.sendMessageSeq,
-              serverMessageSeq: order.receiveMessageSeq,
-            };
-          }
-          this.order(order, ...bytes);
-        },
-        log: (level, message) => this.log.push(`${level} ${message}`),
-        welcomed: (welcome) => this.welcomes.push(welcome),
+      log: (level: string, message: string) => void this.log.push(`${level} ${message}`),
+      welcomed: (welcome: ServerWelcome) => void this.welcomes.push(welcome),
+    };
+    const { up = TRAIN, down = TRAIN, lengths } = options;
+    const newControl = ({ datagramLen, intervalNs }: TrainParameters, nowNs: number) =>
+      new ClientControl({ ...offer, datagramLen, intervalNs }, ports, nowNs);
+    const first = lengths === undefined ? newControl(up, this.time.nowNs()) : undefined;
+    const { lenMin, hello } = probesOf(offer);
+    this.client = first ?? new ClientStart({
+      lengths: lengths!.filter((len) => len >= lenMin),
+      begin: (datagramLen, nowNs) => {
+        const trains = { up: { ...up, datagramLen }, down: { ...down, datagramLen } };
+        return { ...trains, control: newControl(trains.up, nowNs), rotateSlots: options.rotateSlots ?? 0 };
       },
-      this.time.nowNs(),
-    );
+      hello,
+      entropy: this.ports.entropy,
+    }, ports);
     this.control = this.client;
     const nonce = new Uint8Array(8);
     this.ports.entropy.fill(nonce);
@@ -329,7 +341,7 @@ export class SimClient extends End {
       up: options.up ?? TRAIN,
       down: options.down ?? TRAIN,
       nonce,
-      firstDatagram: this.client.firstDatagram(),
+      firstDatagram: first?.firstDatagram() ?? new Uint8Array(0),
       rotateSlots: options.rotateSlots ?? 0,
       handshakeV0: options.version0 &&
         handshakeV0Of(options.up ?? TRAIN, options.down ?? TRAIN, 28, options.version0 === "monitored"),
@@ -365,7 +377,7 @@ export class SimClient extends End {
   }
 
   /** What the process notices of its machine. */
-  tell(body: (client: ClientControl) => void): void {
+  tell(body: (client: ClientControl | ClientStart) => void): void {
     body(this.client);
     this.armControl();
   }

@@ -454,6 +454,20 @@ Deno.test(
 );
 
 Deno.test(
+  "loadClientConfig() reads how the path's length is found",
+  inFolder((folder) => {
+    const pathMtu = (value: string, more = MINIMAL) => load(folder, `${more}path_mtu = ${value}\n`).pathMtu;
+    assert.equal(load(folder, MINIMAL).pathMtu, "search");
+    assert.equal(pathMtu('"interface"'), "interface");
+    assert.equal(pathMtu("1400"), 1400);
+    assert.equal(pathMtu('"1400 B"'), 1400);
+    const expected = /expected "search", "interface" or a length from 576 to 2000 bytes/;
+    for (const wrong of ["100", '"icmp"', "true"]) assert.match(problemOf(() => pathMtu(wrong)), expected);
+    assert.match(problemOf(() => pathMtu('"search"', TCP)), /TCP finds its segments' length itself/);
+  }),
+);
+
+Deno.test(
   "loadClientConfig() reads how often another port is taken: never, or after a minute at least",
   inFolder((folder) => {
     const rotate = (text: string, more = MINIMAL) => load(folder, `${more}rotate = "${text}"\n`);
