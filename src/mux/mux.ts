@@ -43,6 +43,8 @@ export interface MuxOptions {
   /** Packets in flight at most, a power of two: the records of a second, or more. */
   readonly packetsMax: number;
   readonly limits?: MuxLimits;
+  /** Where the mux that was there before, with the same local side, has stopped; undefined: there was none. */
+  readonly localIdNext?: number;
 }
 
 /** How a mux stands, for status. */
@@ -76,7 +78,7 @@ export class Mux implements StreamCommands {
 
   constructor(options: MuxOptions) {
     const { u8, client, limits = DEFAULT_LIMITS, events } = options;
-    this.#table = new StreamTable(client, limits, events);
+    this.#table = new StreamTable(client, limits, events, options.localIdNext);
     this.#greeting = new Greeting(options.instance);
     this.#sent = new SentPackets({
       packetsMax: options.packetsMax,
@@ -152,6 +154,11 @@ export class Mux implements StreamCommands {
   end(reason: number, instance: Uint8Array): void {
     this.#loseStreams(reason);
     this.#greeting.rename(instance);
+  }
+
+  /** What the local side will know the other side's next stream by. */
+  get localIdNext(): number {
+    return this.#table.localIdNext;
   }
 
   snapshot(): MuxSnapshot {

@@ -56,13 +56,18 @@ export class StreamTable {
   /** Ids, halved, that the other side has used. */
   readonly #used = new Ranges();
 
-  constructor(client: boolean, limits: MuxLimits, events: StreamEvents) {
+  constructor(client: boolean, limits: MuxLimits, events: StreamEvents, localIdNext?: number) {
     this.events = events;
     this.limits = limits;
     this.sendAllowance = new Allowance(limits.sharedLen);
     this.receiveAllowance = new Allowance(limits.sharedLen);
     this.#ownParity = client ? 1 : 0;
-    this.#nextTheirLocal = client ? 2 : 1;
+    this.#nextTheirLocal = localIdNext ?? (client ? 2 : 1);
+  }
+
+  /** What the local side will know the other side's next stream by. */
+  get localIdNext(): number {
+    return this.#nextTheirLocal;
   }
 
   get count(): number {

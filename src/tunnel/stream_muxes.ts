@@ -38,6 +38,8 @@ export interface StreamCounts {
 export class StreamMuxes {
   readonly #options: StreamMuxesOptions;
   readonly #muxes = new Map<number, Mux>();
+  /** Of peers whose multiplexer is gone: ids of their streams that the main isolate has not seen yet. */
+  readonly #localIds = new Map<number, number>();
   /** Peers whose multiplexer may have something to send, now or later. */
   readonly #active = new Set<number>();
 
@@ -59,6 +61,7 @@ export class StreamMuxes {
       events: bridge.events(peer),
       peerIntervalNs,
       packetsMax: 2 ** Math.ceil(Math.log2(packets)),
+      localIdNext: this.#localIds.get(peer),
     });
     this.#muxes.set(peer, mux);
   }
@@ -69,9 +72,15 @@ export class StreamMuxes {
     this.#active.add(peer);
   }
 
-  /** The peer's streams are over, here and, from its next session on, there. */
+  /** The peer's streams are over, here and, from its next session on, there: nothing of its multiplexer is kept, which may
+   * be megabytes, and what `make` makes anew has another name. */
   end(peer: number): void {
-    this.#muxes.get(peer)?.end(RESET_REASON.sessionLost, this.#instance());
+    const mux = this.#muxes.get(peer);
+    if (mux === undefined) return;
+    mux.end(RESET_REASON.sessionLost, this.#instance());
+    this.#localIds.set(peer, mux.localIdNext);
+    this.#muxes.delete(peer);
+    this.#active.delete(peer);
   }
 
   /** Whether the other side has been heard in the session of now. */
@@ -84,8 +93,10 @@ export class StreamMuxes {
     this.#active.add(peer);
   }
 
-  /** Hands on what the main isolate has said; true if it has said more since. */
+  /** Hands on what the main isolate has said; true if it has said more since. What a client says before it has a
+   * multiplexer waits in the bridge; at a server it is for a peer that is gone, and dropped. */
   drain(): boolean {
+    if (this.#options.client && this.#muxes.size === 0) return false;
     return this.#options.bridge.drainCommands((peer) => {
       this.#active.add(peer);
       return this.#muxes.get(peer);

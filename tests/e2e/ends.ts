@@ -73,6 +73,8 @@ export interface Status {
     >;
   }[];
   readonly counters: Readonly<Record<string, number>>;
+  /** Of handshakes, proxy and dialling. */
+  readonly handshakes: Readonly<Record<string, number>>;
 }
 
 export class Ends {

@@ -153,14 +153,27 @@ Deno.test({
 });
 
 Deno.test(
-  { name: "a client started before its server finds it, and one without it says so", ignore },
+  {
+    name: "a client started before its server finds it, says so until then, and serves who came meanwhile",
+    ignore,
+  },
   async () => {
     await using lab = await Lab.create();
     const ends = await Ends.configure(lab, { mode: "tcp" });
     ends.startClient();
     await ends.client.waitFor(/still connecting/, { timeoutMs: 20_000 });
+    await serve(lab, 1001);
+    // A program that comes meanwhile waits, and is served.
+    const early = lab.run("client", ["curl", "-sS", "-m", "60", "-o", "got", ...BY_SOCKS, WEB]);
+    await until(
+      async () => (await ends.status("client")).handshakes.connections_open === 1 || undefined,
+      () => "curl has not come",
+    );
     await ends.startServer();
     await ends.up();
+    const { code, stderr } = await early;
+    assert.equal(code, 0, stderr);
+    await lab.must("client", ["cmp", "served", "got"]);
     await until(
       async () => (await ends.status("client")).peers[0].state === "up" || undefined,
       () => "the client is not up",
