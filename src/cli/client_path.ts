@@ -4,11 +4,12 @@ import type { ClientConfig } from "../config/mod.ts";
 import { DirectionError, resolveDirection } from "../config/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import type { TrainParameters } from "../tunnel/messages.ts";
+import { innerMtuOf } from "../tunnel/inner_mtu.ts";
 import { CONNECTION_ID_LEN } from "../tunnel/own_ids.ts";
 import { handshakeV0Of, recordPrefixV0, V0_UNUSED_LEN } from "../tunnel/v0.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
 import type { ClientHandshakeV0 } from "../wire/v0_message.ts";
-import { innerMtuOf, trainOf } from "./network.ts";
+import { trainOf } from "./network.ts";
 
 // Set by a standard.
 const IPV6_MTU_MIN = 1280; // RFC 8200 §5
@@ -64,7 +65,7 @@ export function pathOf(
   });
   const handshakeV0 = isV0 ? handshakeV0Of(up, down, overhead, monitors) : undefined;
   const prefixLen = isV0 ? recordPrefixV0(monitors, 0).bytes.length : 0;
-  const innerMtu = innerMtuOf(up.datagramLen - prefixLen, isV0 ? 0 : CONNECTION_ID_LEN);
+  const innerMtu = innerMtuOf(up.datagramLen, isV0 ? 0 : CONNECTION_ID_LEN, prefixLen);
   return { mtu, local, peer, up, down, overhead, innerMtu, handshakeV0 };
 }
 

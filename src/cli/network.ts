@@ -6,18 +6,12 @@ import type { Direction, HostPort } from "../config/mod.ts";
 import type { EndpointAddress } from "../ports/mod.ts";
 import { formatIp, parseIp } from "../wire/ip_address.ts";
 import type { TrainParameters } from "../tunnel/messages.ts";
-import { plaintextLenOf } from "../tunnel/emitter.ts";
 import type { Log } from "../status/log.ts";
 import type { Stop } from "./stop.ts";
 import { addressesOf } from "./names.ts";
 
 // Chosen here.
 const RETRY_MS = 2000;
-// Set by a standard.
-const INNER_MTU_MIN = 1280; // RFC 8200 §5
-/** Head of a whole inner packet and the content type byte. */
-const FRAME_OVERHEAD = 4;
-
 /** The peer's address; undefined (with the reason) while the name cannot be found. */
 export async function resolvePeer(peer: HostPort): Promise<EndpointAddress | string> {
   const literal = parseIp(peer.host);
@@ -73,12 +67,6 @@ export function trainOf(direction: Direction, overhead: number): TrainParameters
     datagramLen: direction.packetLength - overhead,
     burst: direction.burst,
   };
-}
-
-/** The inner MTU at which a full packet fills one record of `datagramLen` with a connection id of `cidLen` bytes; at least
- * 1280 (larger packets are split). */
-export function innerMtuOf(datagramLen: number, cidLen: number): number {
-  return Math.max(INNER_MTU_MIN, plaintextLenOf(datagramLen, cidLen) - FRAME_OVERHEAD);
 }
 
 /** "address:port" for a log. */

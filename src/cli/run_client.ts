@@ -125,6 +125,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
       nonce,
       firstDatagram: control instanceof ClientStart ? NOTHING : control.firstDatagram(),
       rotateSlots: rotateSlots(config, path),
+      mssMtuMax: config.tun.clampMss ? config.tun.mtu ?? Infinity : 0,
       handshakeV0: path.handshakeV0,
       bridge: streams?.buffers,
     },

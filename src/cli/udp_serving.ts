@@ -5,9 +5,10 @@ import type { Shim } from "../../ffi/mod.ts";
 import type { ServerConfig } from "../config/mod.ts";
 import type { PacerReport, PacerSettings, PlainAddress } from "../tunnel/messages.ts";
 import { ServerControl } from "../tunnel/server_control.ts";
+import { innerMtuOf } from "../tunnel/inner_mtu.ts";
 import { formatPrefix } from "../wire/ip_address.ts";
 import { outerOverhead } from "../wire/ip_header.ts";
-import { endpointText, innerMtuOf } from "./network.ts";
+import { endpointText } from "./network.ts";
 import { Runtime } from "./runtime.ts";
 import { ServerStreams } from "./server_streams.ts";
 import type { ServerHost } from "./server_host.ts";
@@ -104,6 +105,7 @@ export class UdpServing implements Serving {
         })),
         innerAddresses: config.tun.addresses.map(formatPrefix),
         mtu: this.mtu,
+        clampsMss: config.tun.clampMss,
         datagramMaxLen: DATAGRAM_LEN_MAX,
         bridge: this.#streams?.buffers,
       },

@@ -131,6 +131,7 @@ function tunOf(reading: Reading<typeof CLIENT_SETTINGS>, values: ClientValues): 
     name: values["tun.name"] ?? "i405",
     addresses: values["tun.addresses"] ?? [],
     mtu: values["tun.mtu"],
+    clampMss: values["tun.clamp_mss"] ?? true,
     defaultRoute: values["tun.default_route"] ?? false,
     lockdown: values["tun.lockdown"] ?? false,
   };

@@ -48,7 +48,12 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
     file: source.file,
     listen: values["server.listen"] ?? LISTEN_DEFAULT,
     modes,
-    tun: Object.freeze({ name: values["tun.name"] ?? "i405s", addresses, mtu: values["tun.mtu"] }),
+    tun: Object.freeze({
+      name: values["tun.name"] ?? "i405s",
+      addresses,
+      mtu: values["tun.mtu"],
+      clampMss: values["tun.clamp_mss"] ?? true,
+    }),
     clients: Object.freeze(clients),
     nat: Object.freeze({ masquerade: values["nat.masquerade"] ?? false }),
     ...crypto,

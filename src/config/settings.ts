@@ -147,6 +147,9 @@ export const CLIENT_SETTINGS = {
   "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", {
     default: "what fills a packet, at least 1280",
   }),
+  "tun.clamp_mss": setting(kind.boolean, "hold connections of TCP to segments that fill a packet", {
+    default: "true",
+  }),
   "tun.default_route": setting(kind.boolean, "send all traffic of this machine through the tunnel", {
     default: "false",
   }),
@@ -184,6 +187,9 @@ export const SERVER_SETTINGS = {
   "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),
   "tun.mtu": setting(kind.integer(TUN_MTU_MIN, TUN_MTU_MAX), "MTU of the TUN device", {
     default: "what fills packets of 1400 bytes",
+  }),
+  "tun.clamp_mss": setting(kind.boolean, "hold connections of TCP to segments that fill a packet", {
+    default: "true",
   }),
   "nat.masquerade": setting(kind.boolean, "let clients reach other networks under the server's address", {
     default: "false",

@@ -97,6 +97,7 @@ export interface ClientTunConfig {
   /** Empty: what the server gives. Host bits are set: "10.140.5.2/24". */
   readonly addresses: readonly IpPrefix[];
   readonly mtu: number | undefined;
+  readonly clampMss: boolean;
   readonly defaultRoute: boolean;
   readonly lockdown: boolean;
 }
@@ -118,6 +119,7 @@ export interface ServerTunConfig {
   /** With host bits: the server's own address on each network. */
   readonly addresses: readonly IpPrefix[];
   readonly mtu: number | undefined;
+  readonly clampMss: boolean;
 }
 
 export interface ServerClientConfig {

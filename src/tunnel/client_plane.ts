@@ -7,6 +7,7 @@ import { REASSEMBLY_LEN } from "../framing/reassembler.ts";
 import { RX, RX_FLAG } from "../ports/mod.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { emitPathMessage, PATH_MESSAGE, type PathMessage } from "../wire/path_check.ts";
+import { clampMss } from "../wire/tcp_mss.ts";
 import { Session } from "../session/session.ts";
 import { type ClientInner, ClientInnerV1, type ClientLine, CLOSE_SLOTS } from "./client_inner.ts";
 import { ClientInnerV0 } from "./client_inner_v0.ts";
@@ -14,6 +15,7 @@ import { ClientSockets } from "./client_sockets.ts";
 import { DataPlane, RECORDS_MAX } from "./data_plane.ts";
 import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
+import { innerMtuOf } from "./inner_mtu.ts";
 import type { OpenedRecord } from "./inbound.ts";
 import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
@@ -97,6 +99,11 @@ export class ClientPlane extends DataPlane {
     const keys = new SendKeys(emitter, ports.protection, this.throwawayKey());
     peer.train = { emitter, keys };
     peer.address = to;
+    peer.mssMtu = Math.min(
+      this.#config.mssMtuMax,
+      innerMtuOf(up.datagramLen, this.#inner.cidLen, emitter.prefixLen),
+      innerMtuOf(down.datagramLen, 0, emitter.prefixLen),
+    );
     ports.streams?.make(0, up.intervalNs / up.burst, down.intervalNs);
     emitter.raw(firstDatagram);
     emitter.start();
@@ -330,6 +337,8 @@ export class ClientPlane extends DataPlane {
   }
 
   protected tunPacket(off: number, len: number): void {
+    const { mssMtu } = this.#peer;
+    if (mssMtu > 0) clampMss(this.memory.u8, off, len, mssMtu);
     if (!this.#peer.queue.push(off, len)) this.counters.add("inner_dropped_queue_full");
     else {
       this.counters.add("inner_packets_out");

@@ -10,6 +10,7 @@ import { isUnifiedHeader } from "../wire/dtls_unified_header.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import { parsePathMessage, type PathMessage } from "../wire/path_check.ts";
+import { clampMss } from "../wire/tcp_mss.ts";
 import { FIRST_EPOCH, type Session } from "../session/session.ts";
 import type { Emitter, Sealing } from "./emitter.ts";
 import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
@@ -234,6 +235,7 @@ export abstract class DataPlane extends Plane {
       return;
     }
     if (!this.admits(peer, off, len)) return;
+    if (peer.mssMtu > 0) clampMss(this.memory.u8, off, len, peer.mssMtu);
     if (this.#writeCount === WRITE_MAX || this.#copyCount === COPIES_MAX) this.#flush();
     let at = off;
     if (peer.reassembler.holds(off)) {

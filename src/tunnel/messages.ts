@@ -159,6 +159,8 @@ export interface ClientWorkerConfig extends WorkerConfigCommon {
   readonly firstDatagram: Uint8Array;
   /** Another source port and connection id each time so many slots have gone by; 0: never. */
   readonly rotateSlots: number;
+  /** Segments of TCP are held to packets of so many bytes, or fewer; 0: they are left alone. */
+  readonly mssMtuMax: number;
   /** Of inner protocol version 0; absent: version 1. */
   readonly handshakeV0?: ClientHandshakeV0;
   /** Of streams, where they are carried in place of packets. */
@@ -178,6 +180,8 @@ export interface ServerWorkerConfig extends WorkerConfigCommon {
   readonly clients: readonly ServerWorkerClient[];
   readonly innerAddresses: readonly string[];
   readonly mtu: number;
+  /** Whether segments of TCP are held to what fills a record. */
+  readonly clampsMss: boolean;
   readonly datagramMaxLen: number;
   /** Of streams, where clients may have some. */
   readonly bridge?: BridgeBuffers;

@@ -120,6 +120,8 @@ export class Peer implements InboundPeer {
   keyed: Session | undefined;
   #open = false;
   lastAuthenticNs = 0;
+  /** Segments of TCP are held to what fits packets of so many bytes; 0: they are left alone. */
+  mssMtu = 0;
   /** The session that carries the peer's streams: frames of another one are not for them. */
   streaming: Session | undefined;
   readonly roaming: Roaming;

@@ -9,6 +9,7 @@ import { HelloGate } from "../flight/hello_gate.ts";
 import { HELLO_PART, peekHello } from "../wire/hello_peek.ts";
 import { parsePrefix } from "../wire/ip_address.ts";
 import type { PathMessage } from "../wire/path_check.ts";
+import { clampMss } from "../wire/tcp_mss.ts";
 import { SPARE_IDS } from "../session/id_exchange.ts";
 import { Session } from "../session/session.ts";
 import { addressKey, AddressTable } from "./address_table.ts";
@@ -17,6 +18,7 @@ import type { DataPlanePorts } from "./data_plane.ts";
 import { Emitter, START_DELAY_NS } from "./emitter.ts";
 import { sameTrain } from "./grant.ts";
 import type { OpenedRecord } from "./inbound.ts";
+import { innerMtuOf } from "./inner_mtu.ts";
 import { InnerRoutes } from "./inner_routes.ts";
 import type { Mail } from "./mailbox.ts";
 import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } from "./messages.ts";
@@ -297,10 +299,13 @@ export class ServerPlane extends DataPlane {
     train: TrainParameters,
     extras: TrainExtras = {},
   ): string | undefined {
+    const { clampsMss, mtu } = this.#config;
+    const cidLen = session.ids.peer.length;
+    const prefixLen = extras.prefix?.bytes.length ?? 0;
+    peer.mssMtu = clampsMss ? Math.min(mtu, innerMtuOf(train.datagramLen, cidLen, prefixLen)) : 0;
     const emitter = peer.train?.emitter;
     const isSame = emitter !== undefined && sameTrain(emitter.train, train) &&
-      emitter.cidLen === session.ids.peer.length &&
-      emitter.prefixLen === (extras.prefix?.bytes.length ?? 0);
+      emitter.cidLen === cidLen && emitter.prefixLen === prefixLen;
     if (!isSame) return this.#startTrain(peer, session, train, extras);
     peer.train!.keys.change(sealingOf(session), 0);
     emitter.setDestination(peer.fd, peer.address!, peer.local);
@@ -390,6 +395,7 @@ export class ServerPlane extends DataPlane {
     if (peer === undefined || !peer.open || peer.train === undefined) {
       return this.counters.add("inner_dropped_no_session");
     }
+    if (peer.mssMtu > 0) clampMss(this.memory.u8, off, len, peer.mssMtu);
     const { train } = peer.train.emitter;
     const limit = Math.max(
       QUEUE_NS / train.intervalNs * train.burst * train.datagramLen,

@@ -1,7 +1,7 @@
 /** Paths that drop long datagrams and say nothing. */
 import assert from "node:assert/strict";
-import { downloadEquals, Ends, INNER_SERVER, noise } from "./ends.ts";
-import { CLIENT, isRoot, Lab } from "./lab.ts";
+import { downloadEquals, Ends, INNER_CLIENT, INNER_SERVER, noise } from "./ends.ts";
+import { CLIENT, isRoot, Lab, SERVER } from "./lab.ts";
 import { readPcap } from "./pcap.ts";
 import { until } from "./process.ts";
 
@@ -42,6 +42,8 @@ Deno.test(
     assert.match(ends.client.lines.join("\n"), /packet_length=1420/);
     assert.equal(await mtuOf(lab), 1420 - 28 - 13 - 16 - 1 - 3);
 
+    await toldOfLongPackets(lab);
+
     await narrow(lab, 1320);
     const from = ends.client.lines.length;
     await ends.client.waitFor(/looking for the path's length again/, { from, timeoutMs: 60_000 });
@@ -56,6 +58,42 @@ Deno.test(
     checkLengths(readPcap(await captured()));
   },
 );
+
+/** Who sends an inner packet of 1,500 bytes through the server that must not be cut is told by its kernel, since the
+ * device has the tunnel's MTU; and a SYN from elsewhere reaches the client with an MSS that fits. */
+async function toldOfLongPackets(lab: Lab): Promise<void> {
+  await lab.shell("server", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+  await lab.must("router", ["ip", "route", "add", "10.140.5.0/24", "via", SERVER]);
+  await lab.must("client", ["ip", "route", "add", "10.61.2.1", "dev", "i405"]);
+  const pinged = await lab.run("router", [
+    "ping",
+    "-M",
+    "do",
+    "-s",
+    "1472",
+    "-c",
+    "3",
+    "-W",
+    "2",
+    INNER_CLIENT,
+  ]);
+  assert.match(pinged.stdout + pinged.stderr, /[Ff]rag needed|message too long/);
+  const tcpdump = lab.start("client", [
+    "tcpdump",
+    "-i",
+    "i405",
+    "-n",
+    "-v",
+    "-c",
+    "1",
+    "tcp[tcpflags] & tcp-syn != 0",
+  ]);
+  await tcpdump.waitFor(/listening on/);
+  await lab.run("router", ["curl", "-s", "--max-time", "3", `http://${INNER_CLIENT}:9/`]);
+  const line = await tcpdump.waitFor(/mss \d+/);
+  const mss = Number(/mss (\d+)/.exec(String(line))?.[1]);
+  assert.ok(mss > 0 && mss <= 1372 - 40, `an MSS of ${mss}`);
+}
 
 /** From the client: some probes of different lengths, then one length only, probes, and again one length. */
 function checkLengths(packets: ReturnType<typeof readPcap>): void {

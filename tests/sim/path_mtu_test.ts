@@ -69,3 +69,27 @@ Deno.test("a client at rest can be stopped, and moves", () => {
   other.run(SECOND);
   assert.equal(other.client.plane.turn(), false);
 });
+
+/** A SYN that announces an MSS of 1,460. */
+function syn(from: number[], to: number[]): Uint8Array {
+  const packet = innerPacket(from, to, 44, 0);
+  packet[9] = 6;
+  packet.set([0x60, 0x02], 32);
+  packet.set([2, 4, 1460 >> 8, 1460 & 255], 40);
+  return packet;
+}
+
+for (const version0 of [undefined, "plain"] as const) {
+  Deno.test(`both ends hold TCP to segments that fill a record, both ways (version ${version0 ? 0 : 1})`, () => {
+    const world = new World({ seed: SEED, version0 });
+    world.run(5 * SECOND);
+    world.client.io.tunSubmit(syn(CLIENT_INNER, SERVER_INNER));
+    world.server.io.tunSubmit(syn(SERVER_INNER, CLIENT_INNER));
+    world.client.wake();
+    world.server.wake();
+    world.run(SECOND);
+    for (const { io } of [world.client, world.server]) {
+      assert.deepEqual(io.tunWritten.map((packet) => packet[42] << 8 | packet[43]), [1280 - 40]);
+    }
+  });
+}

@@ -343,6 +343,7 @@ export class SimClient extends End {
       nonce,
       firstDatagram: first?.firstDatagram() ?? new Uint8Array(0),
       rotateSlots: options.rotateSlots ?? 0,
+      mssMtuMax: Infinity,
       handshakeV0: options.version0 &&
         handshakeV0Of(options.up ?? TRAIN, options.down ?? TRAIN, 28, options.version0 === "monitored"),
     });
@@ -431,7 +432,8 @@ export class SimServer extends End {
       ],
       hasVersion0: world.options.version0 !== undefined,
       innerAddresses: [`${SERVER_INNER.join(".")}/24`],
-      mtu: 1280,
+      mtu: 1400,
+      clampsMss: true,
       datagramMaxLen: 1472,
     });
     this.armControl();

@@ -55,6 +55,7 @@ Deno.test(
       name: "i405",
       addresses: [],
       mtu: undefined,
+      clampMss: true,
       defaultRoute: false,
       lockdown: false,
     });
