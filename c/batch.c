@@ -1,16 +1,13 @@
 /* The data Worker's loop: 1 datagrams of both sockets, records of streams · 2 packets of the TUN device · 3 the eventfd
  * · 4 if there was nothing, wait for any of them and read once more. And the table of whose address is whose. */
-#include "internal.h"
+#include "offload.h"
 
 #include <errno.h>
-#include <linux/virtio_net.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/uio.h>
 
 #define RECEIVE_BATCH 32u
 #define RECEIVE_CONTROL_LEN 96u
@@ -192,11 +189,42 @@ static void receive_all(struct i405_io *io) {
 
 /* ---- packets of the TUN device ---- */
 
+/* What has been read and not been handed out yet lies behind the buffer for it. */
+static struct shim_split *split_of(const struct i405_io *io) {
+  return io->tun_whole != 0 ? shim_at(io->tun_whole + I405_WHOLE_LEN) : NULL;
+}
+
+static void hand_out(struct i405_io *io, uint32_t off, uint32_t len) {
+  ((struct i405_desc *)shim_at(io->tun_descs))[io->tun_count++] = (struct i405_desc){off, len};
+}
+
+static void cut(struct i405_io *io, struct shim_split *split) {
+  while (split->at < split->len && io->tun_count < io->tun_max) {
+    uint32_t off = io->tun_bufs + io->tun_count * I405_TUN_STRIDE;
+    hand_out(io, off, shim_split_next(split, shim_at(io->tun_whole), shim_at(off)));
+  }
+}
+
+/* A packet goes to its place at once; only one that is longer goes on where it is to be cut. */
+static void take_packet(struct i405_io *io, const struct virtio_net_hdr *head, uint32_t off, uint32_t len) {
+  struct shim_split *split = split_of(io), none;
+  bool cuts = head->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+  if (cuts && split == NULL) {
+    io->tun_dropped++; /* nobody asked for such ones */
+    return;
+  }
+  uint8_t *packet = shim_at(cuts ? io->tun_whole : off);
+  if (cuts) memcpy(packet, shim_at(off), len < I405_TUN_STRIDE ? len : I405_TUN_STRIDE);
+  int result = shim_split_begin(cuts ? split : &none, head, packet, len);
+  if (result < 0) io->tun_dropped++;
+  else if (result == 0) hand_out(io, off, len);
+  else cut(io, split);
+}
+
 /* False when the device itself fails, so that waiting for it would not wait. */
 static bool read_tun(struct i405_io *io) {
-  struct desc {
-    uint32_t off, len;
-  } *descs = shim_at(io->tun_descs);
+  struct shim_split *split = split_of(io);
+  if (split != NULL) cut(io, split);
   while (io->tun_count < io->tun_max) {
     struct virtio_net_hdr head;
     uint8_t beyond[8];
@@ -206,23 +234,18 @@ static bool read_tun(struct i405_io *io) {
       {.iov_base = shim_at(off), .iov_len = I405_TUN_STRIDE},
       {.iov_base = beyond, .iov_len = sizeof beyond},
     };
+    if (split != NULL) {
+      parts[2].iov_base = shim_at(io->tun_whole + I405_TUN_STRIDE);
+      parts[2].iov_len = I405_WHOLE_LEN - I405_TUN_STRIDE;
+    }
     ssize_t got = readv(io->tun_fd, parts, 3);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) return true;
       io->tun_errors++;
       return false;
     }
-    uint32_t len = got > (ssize_t)sizeof head ? (uint32_t)got - (uint32_t)sizeof head : 0;
-    /* Without offloads the stack leaves no packet to be cut or summed: such a one would be the kernel's mistake. */
-    bool whole = len > 0 && len <= I405_TUN_STRIDE && head.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
-      (head.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0;
-    if (!whole) {
-      io->tun_dropped++;
-      continue;
-    }
-    descs[io->tun_count].off = off;
-    descs[io->tun_count].len = len;
-    io->tun_count++;
+    if (got <= (ssize_t)sizeof head) io->tun_dropped++;
+    else take_packet(io, &head, off, (uint32_t)got - (uint32_t)sizeof head);
   }
   return true;
 }
@@ -241,6 +264,7 @@ static int check_io(uint32_t off) {
   if (result == 0 && io->tun_cap > 0) {
     result = shim_check(io->tun_descs, (uint64_t)io->tun_cap * 8, 4);
     if (result == 0) result = shim_check(io->tun_bufs, (uint64_t)io->tun_cap * I405_TUN_STRIDE, 1);
+    if (result == 0 && io->tun_whole != 0) result = shim_check(io->tun_whole, I405_SPLIT_LEN, 8);
   }
   return result;
 }

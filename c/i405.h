@@ -109,16 +109,36 @@ I405_EXPORT int32_t i405_route_probe(uint32_t to, uint32_t out);
 I405_EXPORT int32_t i405_tun_open(uint32_t name, uint32_t flags);
 /* TUNSETPERSIST on/off and TUNSETOWNER (owner < 0: leave). */
 I405_EXPORT int32_t i405_tun_persist(int32_t fd, int32_t on, int32_t owner);
-/* Writes `count` packets described by {u32 off, u32 len} pairs at `descs`, each preceded in TUN by an all-zero
- * virtio header which the shim adds. Returns how many the kernel took. */
-I405_EXPORT int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count);
+
+/* What the stack hands over in one piece, and takes so: many TCP segments, many UDP datagrams. */
+enum { I405_TSO4 = 1, I405_TSO6 = 2, I405_USO4 = 4, I405_USO6 = 8 };
+/* Asks for all of these, then for fewer, until the kernel agrees. Returns what it agreed to, or -errno. Whoever reads the
+ * device then needs i405_io.tun_whole. */
+I405_EXPORT int32_t i405_tun_offload(int32_t fd);
+
+struct i405_desc {
+  uint32_t off, len;
+};
+_Static_assert(sizeof(struct i405_desc) == 8, "ffi/layout.ts reads this struct by offset");
+
+/* Writes `count` packets described at `descs`. Those of one flow that follow each other are joined as far as `offloads`
+ * (of i405_tun_offload; 0: never) allow; the order within a flow stays. Returns how many the kernel took. */
+I405_EXPORT int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count, uint32_t offloads);
+/* The same into a block of `cap` bytes, for comparison with a reference: for each write its length (u32, native), the
+ * virtio header of 10 bytes, the packet. Returns how many bytes are used; what does not fit is left out. */
+I405_EXPORT int32_t i405_tun_coalesce(uint32_t descs, uint32_t count, uint32_t offloads, uint32_t out, uint32_t cap);
+/* As reading the device does: the `len` bytes at `off` (virtio header, packet; they may be changed) are cut into at most
+ * `max` packets, which are put I405_TUN_STRIDE bytes apart at `out`. Returns their count or -EBADMSG. */
+I405_EXPORT int32_t i405_tun_split(uint32_t off, uint32_t len, uint32_t out, uint32_t descs, uint32_t max);
 /* -EBUSY while a ring still sends on fd: free the ring, or move it and let a slot pass, first. */
 I405_EXPORT int32_t i405_close(int32_t fd);
 I405_EXPORT int32_t i405_event_open(void);       /* eventfd */
 I405_EXPORT int32_t i405_event_signal(int32_t fd);
 
 #define I405_RX_STRIDE 2048   /* bytes of a receive buffer: the largest datagram read; longer ones are truncated, flagged */
-#define I405_TUN_STRIDE 2048  /* a TUN packet without offloads; MTU <= 2000 */
+#define I405_TUN_STRIDE 2048  /* an inner packet; MTU <= 2000 */
+#define I405_WHOLE_LEN 65600u /* the longest packet that the stack hands over in one piece */
+#define I405_SPLIT_LEN (I405_WHOLE_LEN + 64)
 
 /* What a stream has to tell, in bits 4..7 of i405_rx.flags. */
 enum {
@@ -164,11 +184,11 @@ struct i405_io {
   uint32_t event;        /* 1 if the eventfd was signalled */
   uint32_t rx_errors;    /* receive calls that failed other than EAGAIN (ICMP errors and the like), summed for ever */
   double now_ns;         /* after the wait */
-  uint32_t tun_dropped;  /* TUN packets longer than I405_TUN_STRIDE or with offloads nobody asked for, summed for ever */
+  uint32_t tun_dropped;  /* TUN packets longer than I405_TUN_STRIDE, or that could not be cut, summed for ever */
   uint32_t tun_errors;   /* TUN reads that failed other than EAGAIN, summed for ever */
   /* in */
   int32_t epoll_fd;      /* of i405_streams_open; -1: no streams */
-  uint32_t pad;
+  uint32_t tun_whole;    /* I405_SPLIT_LEN bytes, the shim's own, for what is cut over several polls; 0: no offloads */
 };
 _Static_assert(sizeof(struct i405_io) == 96, "ffi/layout.ts reads this struct by offset");
 

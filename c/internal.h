@@ -80,6 +80,29 @@ void shim_addr_of(const struct sockaddr_storage *from, struct i405_addr *out);
 size_t shim_pktinfo(const struct i405_addr *from, void *control);
 #define SHIM_CONTROL_LEN 128
 
+/* ---- split.c ---- */
+
+/* A packet that is being cut: lengths are bytes, offsets are from the IP header. */
+struct shim_split {
+  uint32_t len, l4, header_len, piece_len;
+  uint32_t at; /* of the payload that is to be handed out next; all of it has been if this is len */
+  bool v4, tcp;
+};
+struct virtio_net_hdr;
+/* Looks at the `len` bytes that one read gave. 1: pieces are to be had, of at most I405_TUN_STRIDE bytes; 0: it is one
+ * packet, its checksum now complete; -EBADMSG: nothing that was asked for. */
+int shim_split_begin(struct shim_split *split, const struct virtio_net_hdr *head, uint8_t *whole, uint32_t len);
+/* Writes the next packet and returns its length; only while at < len. */
+uint32_t shim_split_next(struct shim_split *split, const uint8_t *whole, uint8_t *out);
+
+/* ---- coalesce.c ---- */
+
+struct iovec;
+/* Takes one packet for the kernel, virtio header first: 0 or -errno. */
+typedef int (*shim_put)(void *where, const struct iovec *parts, int count);
+/* Returns how many of the packets were taken. */
+uint32_t shim_coalesce(const struct i405_desc *descs, uint32_t count, uint32_t offloads, shim_put put, void *where);
+
 /* ---- tcp.c, stream.c ---- */
 
 /* Whether a record of `len` bytes would leave at once, as far as the socket tells: all before has been sent, and the

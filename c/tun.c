@@ -1,14 +1,11 @@
 /* The TUN device: opening, persistence, writing. Reading is batch.c's. */
-#include "internal.h"
+#include "offload.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <linux/virtio_net.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct virtio_net_hdr) == 10, "the header before each packet of the TUN device");
@@ -40,23 +37,29 @@ int32_t i405_tun_persist(int32_t fd, int32_t on, int32_t owner) {
   return ioctl(fd, TUNSETPERSIST, on != 0) != 0 ? -errno : 0;
 }
 
-int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count) {
-  struct desc {
-    uint32_t off, len;
+int32_t i405_tun_offload(int32_t fd) {
+  static const struct {
+    unsigned long flags;
+    int32_t offloads;
+  } steps[] = {
+    {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | SHIM_TUN_F_USO4 | SHIM_TUN_F_USO6,
+     I405_TSO4 | I405_TSO6 | I405_USO4 | I405_USO6},
+    {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, I405_TSO4 | I405_TSO6},
+    {0, 0},
   };
-  int checked = shim_check(descs, (uint64_t)count * sizeof(struct desc), 4);
-  if (checked != 0) return checked;
-  const struct desc *desc = shim_at(descs);
-  struct virtio_net_hdr plain = {0};
-  int32_t taken = 0;
-  for (uint32_t i = 0; i < count; i++, desc++) {
-    if (desc->len == 0 || shim_check(desc->off, desc->len, 1) != 0) continue;
-    struct iovec parts[2] = {
-      {.iov_base = &plain, .iov_len = sizeof plain},
-      {.iov_base = shim_at(desc->off), .iov_len = desc->len},
-    };
-    /* A packet that the kernel refuses is dropped; those behind it still have their chance. */
-    taken += writev(fd, parts, 2) > 0;
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    if (ioctl(fd, TUNSETOFFLOAD, steps[i].flags) == 0) return steps[i].offloads;
   }
-  return taken;
+  return -errno;
+}
+
+static int put_in_device(void *where, const struct iovec *parts, int count) {
+  return writev(*(const int32_t *)where, parts, count) > 0 ? 0 : -errno;
+}
+
+/* A packet that the kernel refuses is dropped; those behind it still have their chance. */
+int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count, uint32_t offloads) {
+  int checked = shim_check(descs, (uint64_t)count * sizeof(struct i405_desc), 4);
+  if (checked != 0) return checked;
+  return (int32_t)shim_coalesce(shim_at(descs), count, offloads, put_in_device, &fd);
 }

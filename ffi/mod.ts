@@ -50,6 +50,9 @@ export interface Shim {
     name: string,
     options?: { readonly persist?: boolean },
   ): { readonly fd: number; readonly name: string };
+  /** Has the stack hand over and take many packets in one piece, as far as the kernel can: the TUN_OFFLOAD bits that
+   * PacketIoConfig.tunOffloads of every reader must be. */
+  tunOffload(fd: number): number;
   /** Makes the device outlast its file, or not; `owner` is a user id that may attach to it. */
   tunPersist(fd: number, on: boolean, owner?: number): void;
   /** EBUSY while a ring sends on `fd`. */
@@ -133,6 +136,7 @@ function openFiles(symbols: Symbols, memory: Memory) {
         const fd = checked(`open TUN device ${name}`, symbols.i405_tun_open(at, options.persist ? 1 : 0));
         return { fd, name: readText(memory, at, INTERFACE_NAME_CAP) };
       }),
+    tunOffload: (fd: number) => checked("set offloads of the TUN device", symbols.i405_tun_offload(fd)),
     tunPersist: (fd: number, on: boolean, owner = -1) => {
       checked(
         "change the TUN device's owner or persistence",

@@ -1,7 +1,16 @@
 /** PacketIo over the shim: one IO struct with its arrays, one blocking call. */
 
 import type { EndpointAddress, Memory, PacketIo } from "../src/ports/mod.ts";
-import { ADDR, ADDR_FAMILY_ID, IO, RX, RX_STRIDE, TUN_DESC, TUN_STRIDE } from "../src/ports/mod.ts";
+import {
+  ADDR,
+  ADDR_FAMILY_ID,
+  IO,
+  RX,
+  RX_STRIDE,
+  TUN_DESC,
+  TUN_SPLIT_LEN,
+  TUN_STRIDE,
+} from "../src/ports/mod.ts";
 import { checked } from "./errors.ts";
 import { writeAddress } from "../src/ports/mod.ts";
 import type { Symbols } from "./symbols.ts";
@@ -10,6 +19,8 @@ import type { Symbols } from "./symbols.ts";
 export interface PacketIoConfig {
   readonly udpFds: readonly number[];
   readonly tunFd?: number;
+  /** TUN_OFFLOAD bits that the device was opened with. */
+  readonly tunOffloads?: number;
   readonly eventFd?: number;
   /** Of Shim.streams(): polls its connections as well. */
   readonly epollFd?: number;
@@ -34,8 +45,9 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
     Math.max(config.tunCap, 1) * TUN_STRIDE,
     ADDR.size,
     ADDR.size,
+    (config.tunOffloads ?? 0) === 0 ? 1 : TUN_SPLIT_LEN,
   ];
-  const [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from] = lens.map((len) => memory.alloc(len));
+  const [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole] = lens.map((len) => memory.alloc(len));
   i32[(io + IO.udpFd0) >>> 2] = config.udpFds[0] ?? -1;
   i32[(io + IO.udpFd1) >>> 2] = config.udpFds[1] ?? -1;
   i32[(io + IO.tunFd) >>> 2] = config.tunFd ?? -1;
@@ -49,6 +61,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
   u32[(io + IO.tunDescs) >>> 2] = tunDescs;
   u32[(io + IO.tunCap) >>> 2] = config.tunCap;
   u32[(io + IO.tunBufs) >>> 2] = tunBufs;
+  u32[(io + IO.tunWhole) >>> 2] = (config.tunOffloads ?? 0) === 0 ? 0 : whole;
   f64[(io + IO.timeoutNs) >>> 3] = -1;
   return {
     io,
@@ -58,7 +71,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
     tunWriteBatch(descs: number, count: number): number {
       return checked(
         "write to the TUN device",
-        symbols.i405_tun_write_batch(config.tunFd ?? -1, descs, count),
+        symbols.i405_tun_write_batch(config.tunFd ?? -1, descs, count, config.tunOffloads ?? 0),
       );
     },
     udpSend(
@@ -88,7 +101,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
       checked("bind a connection id to a peer", symbols.i405_peer_set(to, peer));
     },
     free(): void {
-      [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from].forEach((off, index) =>
+      [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole].forEach((off, index) =>
         memory.free(off, lens[index])
       );
     },

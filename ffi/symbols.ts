@@ -41,8 +41,14 @@ export const SYMBOLS = {
   i405_tun_open: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t i405_tun_persist(int32_t fd, int32_t on, int32_t owner);
   i405_tun_persist: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  // int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count);
-  i405_tun_write_batch: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  // int32_t i405_tun_offload(int32_t fd);
+  i405_tun_offload: { parameters: ["i32"], result: "i32" },
+  // int32_t i405_tun_write_batch(int32_t fd, uint32_t descs, uint32_t count, uint32_t offloads);
+  i405_tun_write_batch: { parameters: ["i32", "u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_tun_coalesce(uint32_t descs, uint32_t count, uint32_t offloads, uint32_t out, uint32_t cap);
+  i405_tun_coalesce: { parameters: ["u32", "u32", "u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_tun_split(uint32_t off, uint32_t len, uint32_t out, uint32_t descs, uint32_t max);
+  i405_tun_split: { parameters: ["u32", "u32", "u32", "u32", "u32"], result: "i32" },
   // int32_t i405_close(int32_t fd);
   i405_close: { parameters: ["i32"], result: "i32" },
   // int32_t i405_event_open(void);

@@ -17,6 +17,7 @@ import type {
   WorkerConfig,
   WorkerEvent,
 } from "../tunnel/messages.ts";
+import { TUN_OFFLOAD } from "../ports/mod.ts";
 import type { PlanePorts } from "../tunnel/plane.ts";
 import { ServerPlane } from "../tunnel/server_plane.ts";
 import { BridgeEnd } from "../tunnel/stream_bridge.ts";
@@ -83,18 +84,39 @@ function planeOf(shim: Shim, config: WorkerConfig): { turn(): boolean } {
 
 function portsOf(shim: Shim, config: WorkerConfig, epollFd = -1) {
   const { udpFds, tunFd, eventFd } = config;
+  const post = (event: WorkerEvent) => scope.postMessage(event);
+  const tunOffloads = tunFd < 0 ? 0 : shim.tunOffload(tunFd);
+  const lacking = tunFd < 0 ? undefined : lackingOffloads(tunOffloads);
+  const tunCap = tunFd < 0 ? 0 : TUN_CAP;
+  const eventsInFlight = new Int32Array(config.eventsInFlight);
+  if (lacking !== undefined) {
+    Atomics.add(eventsInFlight, 0, 1);
+    post({ type: "notice", level: "info", text: lacking });
+  }
   return {
     memory: shim.memory,
     protection: shim.protection,
     pacer: shim.pacer,
-    io: shim.newIo({ udpFds, tunFd, eventFd, epollFd, rxCap: RX_CAP, tunCap: tunFd < 0 ? 0 : TUN_CAP }),
+    io: shim.newIo({ udpFds, tunFd, tunOffloads, eventFd, epollFd, rxCap: RX_CAP, tunCap }),
     clock: shim.clock,
     entropy: shim.entropy,
     mailbox: new Mailbox<Order>(shim.memory.u8.buffer, config.mailbox.off, config.mailbox.len),
     counters: new DataCounters(shim.memory, config.counters),
-    eventsInFlight: new Int32Array(config.eventsInFlight),
-    post: (event: WorkerEvent) => scope.postMessage(event),
+    eventsInFlight,
+    post,
   };
+}
+
+/** What to say about a kernel that hands over packets of some kinds one by one. */
+function lackingOffloads(bits: number): string | undefined {
+  const { tso4, uso4 } = TUN_OFFLOAD;
+  if ((bits & tso4) === 0) {
+    return "this kernel passes packets to the TUN device one by one: more work at high rates";
+  }
+  if ((bits & uso4) === 0) {
+    return "this kernel passes UDP packets to the TUN device one by one (Linux 6.2 can do better)";
+  }
+  return undefined;
 }
 
 function udpPortsOf(shim: Shim, config: ClientWorkerConfig | ServerWorkerConfig): DataPlanePorts {

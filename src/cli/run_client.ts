@@ -190,7 +190,7 @@ async function welcomed({ config, log, path, inner }: Context, welcome: ServerWe
   const rates = { up: rateText(path.up, path.overhead), down: rateText(path.down, path.overhead) };
   if (inner instanceof ClientStreams) {
     log.info("tunnel up", { mode: config.mode, streams: inner.open, ...rates });
-  } else if (await inner.welcome(welcome, path.peer, path.innerMtu, path.up.intervalNs)) {
+  } else if (await inner.welcome(welcome, path.peer, path.innerMtu, path.up.intervalNs / path.up.burst)) {
     const addresses = config.tun.addresses.length > 0 ? config.tun.addresses : welcome.addresses;
     log.info("tunnel up", {
       device: config.tun.name,

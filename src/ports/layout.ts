@@ -27,6 +27,10 @@ export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 
 export const RX_FLAG = { truncated: 1, stream: 2, byId: 4, eventShift: 4, fdShift: 8 } as const;
 export const RX_STRIDE = 2048;
 export const TUN_STRIDE = 2048;
+/** What a TUN device with offloads needs beside its buffers: the longest packet and the state of cutting it. */
+export const TUN_SPLIT_LEN = 65_600 + 64;
+/** What the stack hands over and takes in one piece. */
+export const TUN_OFFLOAD = { tso4: 1, tso6: 2, uso4: 4, uso6: 8 } as const;
 export const TUN_DESC = { size: 8, off: 0, len: 4 } as const;
 
 export const STREAM_EVENT = { record: 0, connected: 1, ended: 2, accept: 3, malformed: 4 } as const;
@@ -56,6 +60,7 @@ export const IO = {
   tunDropped: 80,
   tunErrors: 84,
   epollFd: 88,
+  tunWhole: 92,
 } as const;
 
 export const TCP_STATE = {

@@ -271,22 +271,33 @@ Deno.test("Shim.routeProbe() gives the local address and the MTU", () => {
   ok(mtu === 65_535 || mtu === 65_536);
 });
 
-/* A TUN device of a namespace of its own; the test's thread enters it and does not come back, so it runs as a program
- * of its own: this file's last test starts tun_main.ts. */
-Deno.test({
-  name:
-    "TUN: packets go both ways with whole checksums, bad ones are refused, devices outlast their file (needs root)",
-  ignore: !isRoot,
-  fn() {
-    const main = new URL("tun_main.ts", import.meta.url).pathname;
-    const args = ["-n", Deno.execPath(), "run", "-A", main];
-    const { code, stdout, stderr } = new Deno.Command("unshare", { args, env: { I405_TEST_CHILD: "1" } })
-      .outputSync();
-    const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-    strictEqual(code, 0, text);
-    ok(text.includes("tun: all good"), text);
-  },
-});
+/* A TUN device of a namespace of its own; the test's thread enters it and does not come back, so each runs as a program
+ * of its own. */
+function testInNamespace(name: string, program: string, last: string): void {
+  Deno.test({
+    name: `TUN: ${name} (needs root)`,
+    ignore: !isRoot,
+    fn() {
+      const script = `ip link set lo up && exec "${Deno.execPath()}" run -A --unstable-net "$0"`;
+      const args = ["-n", "sh", "-c", script, new URL(program, import.meta.url).pathname];
+      const { code, stdout, stderr } = new Deno.Command("unshare", { args, env: { I405_TEST_CHILD: "1" } })
+        .outputSync();
+      const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+      strictEqual(code, 0, text);
+      ok(text.includes(last), text);
+    },
+  });
+}
+testInNamespace(
+  "packets go both ways with whole checksums, bad ones are refused, devices outlast their file",
+  "tun_main.ts",
+  "tun: all good",
+);
+testInNamespace(
+  "with offloads the stack's TCP comes out as packets of the MTU, and goes in joined",
+  "tun_offload_main.ts",
+  "offloads: all good",
+);
 
 Deno.test("PacketIo.tunWriteBatch() takes nothing without a device", () => {
   const io = shim.newIo({ udpFds: [], rxCap: 1, tunCap: 1 });

@@ -5,6 +5,7 @@ import { EXTENSION_TARGETS } from "./extensions.ts";
 import { FILE_TARGETS } from "./files.ts";
 import { HANDSHAKE_TARGETS } from "./handshake.ts";
 import { INNER_TARGETS } from "./inner.ts";
+import { OFFLOAD_TARGETS } from "./offload.ts";
 import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
 import { SESSION_TARGETS } from "./session.ts";
@@ -23,4 +24,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...STREAM_TARGETS,
   ...FILE_TARGETS,
   ...PROXY_TARGETS,
+  ...OFFLOAD_TARGETS,
 ];
