@@ -20,7 +20,7 @@ const SPLIT: FuzzTarget = {
       return new Uint8Array([...reference.emitVirtio(header), ...packet]);
     }),
   lenMax: 4096,
-  share: 0.2,
+  share: 0.02,
   read(input) {
     if (input.length < 10) return "refused";
     const written = { header: reference.parseVirtio(input.slice(0, 10)), packet: input.slice(10) };
@@ -38,7 +38,7 @@ const COALESCE: FuzzTarget = {
     flows().map((packets) =>
       new Uint8Array(packets.flatMap((packet) => [packet.length >> 8, packet.length & 0xff, ...packet]))
     ),
-  share: 0.2,
+  share: 0.02,
   read(input) {
     const packets: Uint8Array[] = [];
     for (let at = 0; at + 2 < input.length;) {
