@@ -44,11 +44,12 @@ bool fault_add(const struct ring *ring) { return has_data(ring, I405_FAULT_ADD);
 bool fault_shorten(const struct ring *ring) {
   return has_data(ring, I405_FAULT_SHORTEN) || (has_data(ring, I405_FAULT_SHORTEN_10000) && busy_slots % 10000 == 0);
 }
-/* Not before a tunnel can be up: who reads such a record does not open it. */
-bool fault_epoch(const struct ring *ring) {
-  return has_data(ring, I405_FAULT_EPOCH) && (getenv("I405_FAULT") == NULL || ring->slot > 5000);
+/* Not before a tunnel can be up: what carries its handshake is finished when it comes here. */
+static bool is_up(const struct ring *ring) { return getenv("I405_FAULT") == NULL || ring->slot > 5000; }
+bool fault_epoch(const struct ring *ring) { return has_data(ring, I405_FAULT_EPOCH) && is_up(ring); }
+bool fault_reseal(const struct ring *ring) {
+  return has_data(ring, I405_FAULT_SEAL_LATE) && is_up(ring) && ring->keys.key != NULL;
 }
-bool fault_reseal(const struct ring *ring) { return has_data(ring, I405_FAULT_SEAL_LATE); }
 
 void fault_ecn(const struct ring *ring) {
   if (!is(I405_FAULT_ECN)) return;

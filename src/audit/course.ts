@@ -83,6 +83,7 @@ export async function conclude(
     seed: options.seed,
     minutes: (Date.now() - found.startMs) / 60_000,
     intervalNs: options.intervalNs,
+    burst: options.burst,
     packetLen: found.packetLen,
     pollMode: options.pollMode,
     schedFifo: options.schedFifo,

@@ -15,6 +15,8 @@ export interface DirectionPlan {
   readonly interfaceIndex: number;
   readonly serverPort: number;
   readonly intervalNs: number;
+  /** Packets of a slot; 1 when left out. */
+  readonly burst?: number;
   /** Whether the observer is the sender's own machine: then its packets are outgoing ones. */
   readonly isSender?: boolean;
 }
@@ -30,11 +32,13 @@ export class DirectionEvidence {
   }
 
   add(round: Round): void {
-    const { from, serverPort } = this.#plan;
+    const { from, serverPort, burst } = this.#plan;
     const trace = round.traces[from];
     const clockDifferenceNs = round.seen.wallBaseNs - trace.wallBaseNs;
-    const times = this.exact.frames(this.#frames(round), serverPort, from).map((t) => t + clockDifferenceNs);
-    const pairing = pairPackets(times, trace.slots, TOLERANCE_NS);
+    const times = this.exact.frames(this.#frames(round), serverPort, from, burst).map((t) =>
+      t + clockDifferenceNs
+    );
+    const pairing = pairPackets(times, trace.slots, TOLERANCE_NS, burst);
     this.exact.pairing(pairing);
     if (pairing.pairs.length === 0) return;
     // The same for all rounds: a difference between rounds is one that an observer sees.

@@ -8,6 +8,8 @@ import type { Pairing } from "./pairing.ts";
 
 /** Keys change after 2^23 records, and a block of 10 s more. */
 const RECORDS_PER_EPOCH_MIN = 2 ** 23;
+/** Where the load "other traffic" goes: no packet of the tunnel's. */
+export const OTHER_PORT = 8406;
 
 /** What was seen of one direction, in any number of parts. */
 export class ExactCounts {
@@ -26,11 +28,17 @@ export class ExactCounts {
   #epochBits = -1;
 
   /** Counts the frames of one part and returns the times of the tunnel's, ns on the observer's clock. */
-  frames(frames: readonly SeenFrame[], serverPort: number, from: "client" | "server"): number[] {
+  frames(
+    frames: readonly SeenFrame[],
+    serverPort: number,
+    from: "client" | "server",
+    burst = 1,
+  ): number[] {
     const times: number[] = [];
     const identifications: number[] = [];
     for (const frame of frames) {
       const outer = parseOuterPacket(frame.head, frame.len);
+      if (outer?.destinationPort === OTHER_PORT) continue;
       const port = from === "server" ? outer?.sourcePort : outer?.destinationPort;
       if (outer === undefined || port !== serverPort) {
         this.otherFrames++;
@@ -40,7 +48,7 @@ export class ExactCounts {
       identifications.push(outer.identification);
       this.#packet(outer, frame.len);
     }
-    if (identifications.length > 0) this.identification.add(identificationRule(identifications));
+    if (identifications.length > 0) this.identification.add(identificationRule(identifications, burst));
     return times;
   }
 

@@ -30,8 +30,13 @@ function namesOf(what: string): string[] {
 }
 
 /** Features of intervals, and of residuals to the grid fitted to the session (straight line through times over slot
- * numbers; a number is the nearest multiple of the interval, so missing packets leave their place empty). */
-export function featuresOf(timesNs: Float64Array, intervalNs: number): Float64Array {
+ * numbers; a number is the nearest multiple of the interval, so missing packets leave their place empty). `timesNs` are
+ * those of the first packets of slots; with `gaps` within bursts there are as many features more as describe those. */
+export function featuresOf(
+  timesNs: Float64Array,
+  intervalNs: number,
+  gaps: Float64Array = new Float64Array(0),
+): Float64Array {
   const intervals = new Float64Array(timesNs.length - 1);
   for (let i = 1; i < timesNs.length; i++) intervals[i - 1] = timesNs[i] - timesNs[i - 1];
   const { residuals, slope } = fittedGrid(timesNs, intervalNs);
@@ -42,6 +47,7 @@ export function featuresOf(timesNs: Float64Array, intervalNs: number): Float64Ar
     ...shape(residuals),
     correlation(residuals, 1),
     slope / intervalNs - 1,
+    ...(gaps.length === 0 ? [] : shape(gaps)),
   ]);
 }
 

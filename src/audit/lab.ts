@@ -3,9 +3,10 @@
 import { type Child, DemoError, sleep, whileRunning } from "../demo/child.ts";
 import { type EndPlan, INNER, SERVER_PORT, startEnds, tunMtu, type TunnelPlan } from "../demo/ends.ts";
 import { parseSeenFile, type SeenFile } from "../demo/seen_file.ts";
-import { SEEN_AT, type Site } from "../demo/site.ts";
+import { OUTER, SEEN_AT, type Site } from "../demo/site.ts";
 import type { TraceFile } from "../demo/trace_file.ts";
 import { type Block, type BlockTimes, runBlocks } from "./blocks_run.ts";
+import { OTHER_PORT } from "./exact.ts";
 import type { LoadClass } from "./session.ts";
 import { TraceReader } from "./trace_reader.ts";
 
@@ -63,6 +64,8 @@ export class AuditLab {
     await tunMtu(site);
     await lab.#load("server", "sink", INNER.server, String(SINK_PORT));
     lab.#loads.push(await lab.#load("client", "source", INNER.server, String(SINK_PORT)));
+    await lab.#load("server", "drain", OUTER.server, String(OTHER_PORT));
+    lab.#loads.push(await lab.#load("client", "flood", OUTER.server, String(OTHER_PORT)));
     // Hogs may run on any CPU, that of the pacer as well: so may any program of a user's.
     for (let i = 0; i < plan.hogs; i++) {
       lab.#loads.push(await lab.#ready(lab.#self(undefined, "client", "hog")));

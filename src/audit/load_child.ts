@@ -19,14 +19,19 @@ const SPIN_MS = 2;
 const BLAST_LEN = 1200;
 const DISCARD_PORT = 9;
 const IDLE_MS = 5;
+/** Datagrams at once, a millisecond between: some 40 Mbit/s beside the tunnel. */
+const FLOOD_COUNT = 4;
 
 type Stream = Pick<Deno.TcpConn, "read" | "write">;
 
-/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT`, `blast ADDRESS PERIOD_MS` or `hog` until standard input ends; returns the exit code. */
+/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT`, `drain ADDRESS PORT`, `flood ADDRESS PORT`, `blast ADDRESS PERIOD_MS`
+ * or `hog` until standard input ends; returns the exit code. */
 export async function runAuditChild(args: readonly string[]): Promise<number> {
   const [kind, address, port] = args;
   if (kind === "sink") return await serveSink(address, Number(port));
   if (kind === "source") return await runSource(address, Number(port));
+  if (kind === "drain") return await drain(address, Number(port));
+  if (kind === "flood") return await flood(address, Number(port));
   if (kind === "blast") return await blast(address, Number(port));
   if (kind === "hog") return await hog();
   console.error(`There is no part ${kind} in an audit`);
@@ -182,6 +187,32 @@ async function blast(hostname: string, periodMs: number): Promise<number> {
   await loop(orders, "bulk up", async () => {
     socket.send(payload, DISCARD_PORT, hostname);
     await pause(periodMs);
+  });
+  socket.close();
+  return 0;
+}
+
+/** Takes what comes to a port, and says nothing to it. */
+async function drain(address: string, port: number): Promise<number> {
+  const orders = new Orders();
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(port, address, resolve));
+  console.log("ready");
+  await orders.until(() => false);
+  socket.close();
+  return 0;
+}
+
+/** Another program that sends by the interface of the tunnel, past it, while the load is "other traffic". */
+async function flood(address: string, port: number): Promise<number> {
+  const orders = new Orders();
+  const socket = createSocket("udp4");
+  socket.on("error", () => {/* a full queue */});
+  const payload = crypto.getRandomValues(new Uint8Array(BLAST_LEN));
+  console.log("ready");
+  await loop(orders, "other traffic", async () => {
+    for (let i = 0; i < FLOOD_COUNT; i++) socket.send(payload, port, address);
+    await pause(1);
   });
   socket.close();
   return 0;

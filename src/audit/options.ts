@@ -19,6 +19,8 @@ export interface AuditOptions {
   readonly jitter: JitterChoice;
   readonly loads: readonly LoadClass[];
   readonly intervalNs: number;
+  /** Packets of a slot. */
+  readonly burst: number;
   readonly pollMode: string;
   readonly schedFifo: boolean;
   /** Print the result as JSON instead of words. */

@@ -30,17 +30,18 @@ export interface Pairing {
  * clocks may differ). Where every window holds one packet, that is the slot's. A packet may be stamped late and fall into
  * a later window: where as many packets as slots came in a run of windows, they belong together in order. A run that is
  * not balanced after RUN_MAX slots has lost some, and more packets than slots were not scheduled.
- * `packetsNs`, in order, on the sender's clock; `slots` in order. Both may reach further than the other at either end:
- * judged is what both cover. */
+ * `packetsNs`, in order, on the sender's clock; `slots` in order, of `burst` packets each: a slot's window then holds as
+ * many. Both may reach further than the other at either end: judged is what both cover. */
 export function pairPackets(
   packetsNs: readonly number[],
   slots: readonly PlannedSlot[],
   toleranceNs: number,
+  burst = 1,
 ): Pairing {
   const sent = slots.filter((slot) => !slot.skipped && !slot.refused);
-  const first = firstCovered(packetsNs, sent, toleranceNs);
+  const first = firstCovered(packetsNs, sent, toleranceNs, burst);
   const lastNs = packetsNs[packetsNs.length - 1] + toleranceNs;
-  const runs = new Runs();
+  const runs = new Runs(burst);
   let next = first < 0 ? 0 : packetsNs.findIndex((time) => time >= sent[first].actualNs - toleranceNs);
   let i = Math.max(0, first);
   // The last slot of the trace has no window: what comes after it may be of slots that are not in it.
@@ -77,17 +78,19 @@ function needlessCount(slots: readonly PlannedSlot[]): number {
   return count;
 }
 
-/** The slot of the first packet is the last one that was sent before it; -1 when nothing is covered by both. */
+/** The slot of the first packet is the last one that was sent before it, and the one after that when a part of its burst
+ * may be cut off; -1 when nothing is covered by both. */
 function firstCovered(
   packetsNs: readonly number[],
   sent: readonly PlannedSlot[],
   toleranceNs: number,
+  burst: number,
 ): number {
   if (packetsNs.length === 0 || sent.length === 0) return -1;
   const reached = sent.findIndex(({ actualNs }) => actualNs > packetsNs[0] + toleranceNs);
   if (reached < 0) return -1;
   const isCovered = packetsNs[packetsNs.length - 1] >= sent[0].actualNs - toleranceNs;
-  return isCovered ? Math.max(0, reached - 1) : -1;
+  return isCovered ? Math.max(0, burst === 1 ? reached - 1 : reached) : -1;
 }
 
 const RUN_MAX = 64;
@@ -102,12 +105,17 @@ class Runs {
   #slots: PlannedSlot[] = [];
   #packets: number[][] = [];
   #owed = 0;
+  readonly #burst: number;
+
+  constructor(burst: number) {
+    this.#burst = burst;
+  }
 
   /** `isLast`: no packet comes after these. */
   add(slot: PlannedSlot, packets: number[], isLast: boolean): void {
     this.#slots.push(slot);
     this.#packets.push(packets);
-    this.#owed += 1 - packets.length;
+    this.#owed += this.#burst - packets.length;
     if (this.#owed === 0) this.#pairInOrder();
     else if (this.#owed < 0 || this.#slots.length >= RUN_MAX) this.#pairByTime();
     else if (isLast) this.#clear(); // whether these were seen later, nobody knows
@@ -119,16 +127,19 @@ class Runs {
   }
 
   #pairInOrder(): void {
-    this.#packets.flat().forEach((time, i) => this.pairs.push(pairOf(this.#slots[i], time)));
+    const times = this.#packets.flat();
+    this.#slots.forEach((slot, i) =>
+      this.pairs.push(pairOf(slot, times.slice(i * this.#burst, (i + 1) * this.#burst)))
+    );
     this.#clear();
   }
 
   #pairByTime(): void {
     this.#slots.forEach((slot, i) => {
       const packets = this.#packets[i];
-      if (packets.length === 0) this.missing++;
-      else this.pairs.push(pairOf(slot, packets[0]));
-      this.unscheduled += Math.max(0, packets.length - 1);
+      if (packets.length > 0) this.pairs.push(pairOf(slot, packets.slice(0, this.#burst)));
+      this.missing += Math.max(0, this.#burst - packets.length);
+      this.unscheduled += Math.max(0, packets.length - this.#burst);
     });
     this.#clear();
   }
@@ -140,8 +151,10 @@ class Runs {
   }
 }
 
-function pairOf({ plannedNs, actualNs, dataRecords }: PlannedSlot, seenNs: number): SlotPair {
-  return { plannedNs, seenNs, calledNs: actualNs, hasData: dataRecords > 0 };
+/** `times`: one or more, in order. */
+function pairOf({ plannedNs, actualNs, dataRecords }: PlannedSlot, times: readonly number[]): SlotPair {
+  const pair = { plannedNs, seenNs: times[0], calledNs: actualNs, hasData: dataRecords > 0 };
+  return times.length === 1 ? pair : { ...pair, gapsNs: times.slice(1).map((time, i) => time - times[i]) };
 }
 
 /** The path's delay and what the clocks differ by: the middle of seen − planned. */

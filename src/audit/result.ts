@@ -33,6 +33,7 @@ export interface AuditResult {
   readonly seed: number;
   readonly minutes: number;
   readonly intervalNs: number;
+  readonly burst: number;
   readonly packetLen: number;
   readonly pollMode: string;
   readonly schedFifo: boolean;

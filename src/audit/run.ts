@@ -66,7 +66,12 @@ async function auditTunnel(
   log.info("starting a tunnel", { jitter: jitterText(jitter), cpus: JSON.stringify(plan.judgedEnds) });
   const lab = await AuditLab.open(site, plan);
   const evidence = DIRECTIONS.map((direction) =>
-    new DirectionEvidence({ ...direction, serverPort: SERVER_PORT, intervalNs: options.intervalNs })
+    new DirectionEvidence({
+      ...direction,
+      serverPort: SERVER_PORT,
+      intervalNs: options.intervalNs,
+      burst: options.burst,
+    })
   );
   const random = randomOf(options.seed);
   const times = timesOf(options.intervalNs);
@@ -106,6 +111,7 @@ function planOf(options: AuditOptions, cpus: readonly number[]): AuditPlan {
     intervalNs: options.intervalNs,
     packetLen: PACKET_LEN,
     jitter: options.jitter === "off" ? "none" : undefined,
+    burst: options.burst,
   };
   const base = { tunnel, hogs: cpus.length };
   const end = (cpu: number | undefined, confinedTo?: string): EndPlan => ({ ...common, cpu, confinedTo });
@@ -133,7 +139,7 @@ function jitterOf({ tunnel }: LabPlan): Jitter {
     intervalNs: tunnel.intervalNs,
     packetLength: tunnel.packetLen,
     jitter: tunnel.jitter === "none" ? { law: "none", sdRatio: 0 } as const : undefined,
-    burst: 1,
+    burst: tunnel.burst ?? 1,
   };
   const { jitterLaw, jitterSdNs } = resolveDirection("up", direction, MTU);
   return { law: jitterLaw, sdNs: jitterSdNs };

@@ -62,7 +62,7 @@ async function tapAudit(options: Options, log: Log, ports: AuditPorts): Promise<
       rounds.push(await tap.round(order, times));
       if (options.traces !== undefined) await keepRound(`${options.traces}/tap-${index}`, rounds[index]);
     }
-    const { evidence, intervalNs, jitter } = evidenceOf(rounds, options.tap.serverPort);
+    const { evidence, intervalNs, jitter } = evidenceOf(rounds, options);
     const tunnel = {
       jitter: jitterText(jitter),
       directions: [{
@@ -85,7 +85,7 @@ async function tapAudit(options: Options, log: Log, ports: AuditPorts): Promise<
 }
 
 /** Interval and jitter are in the plan: a line through planned times over slot numbers, and how far they are from it. */
-function evidenceOf(rounds: readonly Round[], serverPort: number) {
+function evidenceOf(rounds: readonly Round[], { tap: { serverPort }, burst }: Options) {
   const { slots } = rounds[0].traces.client;
   if (slots.length < 2) {
     throw new DemoError("The plan has no slots of the time that was looked at: is its client running?");
@@ -102,6 +102,7 @@ function evidenceOf(rounds: readonly Round[], serverPort: number) {
     interfaceIndex: 0,
     serverPort,
     intervalNs: slope,
+    burst,
     isSender: true,
   });
   for (const round of rounds) evidence.add(round);

@@ -12,6 +12,7 @@ export const LOAD_CLASSES = [
   "one in flight",
   "page-like bursts",
   "host busy",
+  "other traffic",
 ] as const;
 export type LoadClass = typeof LOAD_CLASSES[number];
 
@@ -27,6 +28,8 @@ export interface SlotPair {
   readonly seenNs: number;
   /** Of the send call. */
   readonly calledNs: number;
+  /** Between the packets of a burst slot; seenNs is the first one's. */
+  readonly gapsNs?: readonly number[];
   readonly hasData: boolean;
 }
 
@@ -55,6 +58,10 @@ export interface AuditSession {
   readonly callMedianNs: number;
   /** As dataMinusChaffNs, of called − planned. */
   readonly callDataMinusChaffNs: number;
+  /** Deciles of the gaps within burst slots, ns; empty when a slot is one packet. */
+  readonly gapDecilesNs: Float64Array;
+  /** As dataMinusChaffNs, of a burst's length in time. */
+  readonly burstDataMinusChaffNs: number;
 }
 
 export interface SessionContext {
@@ -75,9 +82,10 @@ export function auditSession(
   const residualsNs = Float64Array.from(pairs, residual);
   const ascending = sorted(residualsNs);
   const call = ({ calledNs, plannedNs }: SlotPair) => calledNs - plannedNs;
+  const gaps = sorted(pairs.flatMap(({ gapsNs }) => gapsNs ?? []));
   return {
     load,
-    features: pairs.length < PACKETS_MIN ? new Float64Array(0) : featuresOf(timesNs, intervalNs),
+    features: pairs.length < PACKETS_MIN ? new Float64Array(0) : featuresOf(timesNs, intervalNs, gaps),
     residualsNs,
     decilesNs: Float64Array.from({ length: 9 }, (_, i) => quantile(ascending, (i + 1) / 10)),
     slots: pairs.length + skipped,
@@ -90,6 +98,14 @@ export function auditSession(
     medianNs: quantile(ascending, 0.5),
     callMedianNs: median(pairs.map(call)),
     callDataMinusChaffNs: dataMinusChaff(pairs, call),
+    gapDecilesNs: Float64Array.from(
+      { length: gaps.length === 0 ? 0 : 9 },
+      (_, i) => quantile(gaps, (i + 1) / 10),
+    ),
+    burstDataMinusChaffNs: dataMinusChaff(
+      pairs,
+      ({ gapsNs = [] }) => gapsNs.reduce((sum, gap) => sum + gap, 0),
+    ),
   };
 }
 

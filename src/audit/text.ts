@@ -11,12 +11,18 @@ export function auditText(result: AuditResult): string {
   return [
     "",
     ...result.tunnels.flatMap(({ jitter, directions }) => [
-      `Jitter ${jitter}, slots of ${fixed(result.intervalNs / 1e6, 3)} ms, ${result.pollMode}`,
+      `Jitter ${jitter}, slots of ${fixed(result.intervalNs / 1e6, 3)} ms${
+        burstText(result.burst)
+      }, ${result.pollMode}`,
       ...directions.flatMap((direction) => directionLines(direction, result.intervalNs)),
       "",
     ]),
     verdictText(result),
   ].join("\n");
+}
+
+function burstText(burst: number): string {
+  return burst === 1 ? "" : ` and ${burst} packets`;
 }
 
 function directionLines({ name, isJudged, judgement }: AuditDirection, intervalNs: number): string[] {

@@ -2,6 +2,7 @@
  * for each session, and the difference of its means between classes is bounded by Welch's interval. */
 
 import { meanAndSd } from "../base/statistics.ts";
+import { burstGates } from "./bursts.ts";
 import { callDataAgainstChaff } from "./call_times.ts";
 import { absolute, meanDifference } from "./difference.ts";
 import { type Gate, gate, verdictOf } from "./gate.ts";
@@ -29,6 +30,7 @@ export function whiteBox(
     dataAgainstChaff(busy),
     callDataAgainstChaff(busy),
     clockSkew(idle, busy),
+    ...burstGates(idle, busy),
   ];
 }
 

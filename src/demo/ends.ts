@@ -26,6 +26,8 @@ export interface TunnelPlan {
   readonly packetLen: number;
   /** As in a configuration; undefined: the default. */
   readonly jitter?: string;
+  /** Packets of a slot; 1 when left out. */
+  readonly burst?: number;
 }
 
 const DEMO_TUNNEL: TunnelPlan = { intervalNs: INTERVAL_NS, packetLen: PACKET_LEN };
@@ -44,8 +46,12 @@ function pacing({ cpu, schedFifo, pollMode }: EndPlan): string {
   ].join("\n");
 }
 
-function clientToml(site: Site, plan: EndPlan, { intervalNs, packetLen, jitter }: TunnelPlan): string {
-  const direction = `interval = "${intervalNs} ns"\npacket_length = ${packetLen}\n${
+function clientToml(
+  site: Site,
+  plan: EndPlan,
+  { intervalNs, packetLen, jitter, burst = 1 }: TunnelPlan,
+): string {
+  const direction = `interval = "${intervalNs} ns"\npacket_length = ${packetLen}\nburst = ${burst}\n${
     jitter === undefined ? "" : `jitter = "${jitter}"\n`
   }`;
   return `[tunnel]

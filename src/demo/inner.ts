@@ -9,6 +9,7 @@ import type { DemoPorts } from "./ports.ts";
 
 // Chosen here.
 const BATCH = 64; // frames in one call
+const DRAIN_TURNS_MAX = 256;
 const OBSERVE_PERIOD_MS = 5; // the kernel stamps the times, so how often it is asked changes nothing
 const ROUND_TRIP_PERIOD_MS = 100;
 const BYTES_MAX = 2 ** 28;
@@ -106,7 +107,8 @@ async function observe(ports: DemoPorts, path: string, interfaces: readonly stri
   writeAll(file, out.subarray(0, emitSeenHeader(ports.clock.wallBaseNs(), out)));
   const drain = () => {
     observers.forEach((observer, index) => {
-      for (let count = BATCH; count === BATCH;) {
+      // Bounded, so that whoever asks for the end is heard while more comes than can be written.
+      for (let count = BATCH, turns = 0; count === BATCH && turns < DRAIN_TURNS_MAX; turns++) {
         count = observer.read(block, BATCH, 0);
         let len = 0;
         for (let i = 0; i < count; i++) {

@@ -71,14 +71,20 @@ export function isDataRecord(packet: OuterPacket): boolean {
   return isRecord(packet.firstByte) && (packet.firstByte & 3) !== HANDSHAKE_EPOCH_BITS;
 }
 
-/** How identifications go: "constant 0", "constant N", "counts up" (by one, modulo 2^16) or "irregular". */
-export function identificationRule(identifications: readonly number[]): string {
+/** How identifications go: "constant 0", "constant N", "counts up" (by one, modulo 2^16), "counts up to N in each burst"
+ * (from 0; segments of one send call) or "irregular". */
+export function identificationRule(identifications: readonly number[], burst = 1): string {
   const first = identifications[0] ?? 0;
   if (identifications.every((id) => id === first)) return `constant ${first}`;
   const counts = identifications.every((id, index) =>
     index === 0 || id === (identifications[index - 1] + 1 & 0xffff)
   );
-  return counts ? "counts up" : "irregular";
+  if (counts) return "counts up";
+  const restarts = burst > 1 &&
+    identifications.every((id, index) =>
+      id < burst && (index === 0 || id === (identifications[index - 1] + 1) % burst)
+    );
+  return restarts ? `counts up to ${burst} in each burst` : "irregular";
 }
 
 /** The first byte as text for a table. */

@@ -18,7 +18,8 @@ docs/timing.md says what the gates are.`;
 const QUICK_MINUTES = 2;
 const FULL_MINUTES = 180;
 const MINUTES_MAX = 10_000;
-const LOADS_HELP = "bulk-up, bulk-down, one-in-flight, page-like-bursts, host-busy";
+const BURST_MAX = 44; // of 1,400 bytes in one call
+const LOADS_HELP = "bulk-up, bulk-down, one-in-flight, page-like-bursts, host-busy, other-traffic";
 
 interface Options {
   readonly quick?: boolean;
@@ -27,6 +28,7 @@ interface Options {
   readonly jitter: AuditOptions["jitter"];
   readonly loads?: string;
   readonly interval: number;
+  readonly burst: number;
   readonly pollMode: string;
   readonly schedFifo: boolean;
   readonly json?: boolean;
@@ -45,6 +47,15 @@ function number(min: number, max: number, what: string) {
     if (text.trim() === "" || !(value >= min && value <= max)) {
       throw new InvalidArgumentError(`Expected ${what} from ${min} to ${max}.`);
     }
+    return value;
+  };
+}
+
+function whole(min: number, max: number) {
+  const read = number(min, max, "a whole number");
+  return (text: string): number => {
+    const value = read(text);
+    if (!Number.isInteger(value)) throw new InvalidArgumentError(`Expected a whole number, not ${text}.`);
     return value;
   };
 }
@@ -74,6 +85,7 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
     )
     .option("--loads <names>", `some of ${LOADS_HELP} (default: all)`)
     .option("--interval <us>", "between slots, in µs", number(100, 1e6, "microseconds"), 1000)
+    .option("--burst <n>", "packets in each slot", whole(1, BURST_MAX), 1)
     .option("--poll-mode <mode>", "of the pacers", choice("sleepy", "hybrid", "spinny"), "hybrid" as const)
     .option("--no-sched-fifo", "pacers without real-time scheduling")
     .option("--json", "print the result as JSON")

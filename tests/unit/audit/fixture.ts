@@ -27,6 +27,9 @@ export interface Synthetic {
   readonly skewPpm?: number;
   /** Added to the send call of each slot with data, and so to what is seen. */
   readonly callShiftNs?: number;
+  /** Packets of a slot, some 600 ns apart; added to that for slots with data. */
+  readonly burst?: number;
+  readonly gapShiftNs?: number;
   /** Share of slots that are skipped. */
   readonly skipRatio?: number;
 }
@@ -53,5 +56,13 @@ function pairOf(slot: number, within: number, options: Synthetic, random: () => 
   const calledNs = plannedNs + 10 + 10 * random() + (hasData ? callShiftNs : 0) +
     within * INTERVAL_NS * skewPpm * 1e-6;
   const lateNs = noiseSdNs * jitterShift("gaussian", random()) + shiftNs + (hasData ? dataShiftNs : 0);
-  return { plannedNs, calledNs, seenNs: calledNs + lateNs, hasData };
+  const gapNs = () => 600 + 50 * random() + (hasData ? options.gapShiftNs ?? 0 : 0);
+  const gapsNs = Array.from({ length: (options.burst ?? 1) - 1 }, gapNs);
+  return {
+    plannedNs,
+    calledNs,
+    seenNs: calledNs + lateNs,
+    hasData,
+    ...(gapsNs.length > 0 ? { gapsNs } : {}),
+  };
 }

@@ -123,6 +123,17 @@ Deno.test("whiteBox() finds 0.1 µs at the call of slots with data by 12 session
   assert.match(found(100).join(), /at the call, slots with data/);
 });
 
+Deno.test("whiteBox() looks into bursts: gaps that are wider with data, bursts that take longer", () => {
+  const random = seeded(9);
+  const idle = syntheticSessions(25, { load: "idle", burst: 8 }, random);
+  const run = (gapShiftNs: number) =>
+    whiteBox(idle, syntheticSessions(25, { load: "bulk up", burst: 8, gapShiftNs }, random), random);
+  assert.deepEqual(failing(run(0)), []);
+  assert.equal(run(0).filter(({ name, verdict }) => /bursts/.test(name) && verdict === "holds").length, 2);
+  assert.match(failing(run(100)).join(), /how long bursts take/);
+  assert.match(failing(run(3000)).join(), /gaps within bursts/);
+});
+
 /** 32 sessions of each class in random order; residuals climb by `ppm` while there is load and by `driftPpm` always. */
 function runOf(ppm: number, driftPpm: number, seed: number): AuditSession[] {
   const random = seeded(seed);

@@ -56,6 +56,9 @@ Deno.test("identificationRule() names the rule", () => {
   assert.equal(identificationRule([]), "constant 0");
   assert.equal(identificationRule([7, 7, 7]), "constant 7");
   assert.equal(identificationRule([0xfffe, 0xffff, 0, 1]), "counts up");
+  assert.equal(identificationRule([2, 0, 1, 2, 0], 3), "counts up to 3 in each burst");
+  assert.equal(identificationRule([0, 1, 2, 1, 2], 3), "irregular");
+  assert.equal(identificationRule([0, 1, 0, 1]), "irregular");
   assert.equal(identificationRule([1, 2, 4]), "irregular");
 });
 
