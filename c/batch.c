@@ -3,14 +3,10 @@
 #include "offload.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-
-#define RECEIVE_BATCH 32u
-#define RECEIVE_CONTROL_LEN 96u
 
 /* ---- whose address ---- */
 
@@ -53,7 +49,7 @@ static int32_t peer_of(const struct i405_addr *addr) {
 }
 
 /* RFC 9147 section 9: a record with a connection id (0011xxxx) is that id's, wherever it comes from. */
-static void find_peer(struct i405_rx *rx) {
+void shim_find_peer(struct i405_rx *rx) {
   const uint8_t *record = shim_at(rx->off);
   if (rx->len <= ID_LEN || (record[0] & 0xf0) != 0x30) {
     rx->peer = peer_of(&rx->from);
@@ -110,81 +106,6 @@ int32_t i405_peer_set(uint32_t off, int32_t peer) {
   slot->addr = addr;
   slot->peer = peer;
   return 0;
-}
-
-/* ---- datagrams ---- */
-
-/* The address that a datagram was sent to; family 0 if the kernel did not say. */
-static void local_of(struct msghdr *message, struct i405_addr *to) {
-  memset(to, 0, sizeof *to);
-  for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL; head = CMSG_NXTHDR(message, head)) {
-    if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_PKTINFO) {
-      struct in_pktinfo info;
-      memcpy(&info, CMSG_DATA(head), sizeof info);
-      to->family = 4;
-      memcpy(to->ip, &info.ipi_addr, 4);
-    } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_PKTINFO) {
-      struct in6_pktinfo info;
-      memcpy(&info, CMSG_DATA(head), sizeof info);
-      to->family = 6;
-      memcpy(to->ip, &info.ipi6_addr, 16);
-      if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) to->scope = info.ipi6_ifindex;
-    }
-  }
-}
-
-/* Takes up to RECEIVE_BATCH datagrams; returns how many, 0 when there are none or the call failed. */
-static uint32_t receive_some(struct i405_io *io, uint32_t which, uint32_t max) {
-  struct mmsghdr messages[RECEIVE_BATCH];
-  struct iovec parts[RECEIVE_BATCH];
-  struct sockaddr_storage from[RECEIVE_BATCH];
-  _Alignas(struct cmsghdr) uint8_t control[RECEIVE_BATCH][RECEIVE_CONTROL_LEN];
-  if (max > RECEIVE_BATCH) max = RECEIVE_BATCH;
-  uint32_t first_buf = io->rx_bufs + io->rx_count * I405_RX_STRIDE;
-  for (uint32_t i = 0; i < max; i++) {
-    parts[i] = (struct iovec){.iov_base = shim_at(first_buf + i * I405_RX_STRIDE), .iov_len = I405_RX_STRIDE};
-    messages[i].msg_hdr = (struct msghdr){
-      .msg_name = &from[i],
-      .msg_namelen = sizeof from[i],
-      .msg_iov = &parts[i],
-      .msg_iovlen = 1,
-      .msg_control = control[i],
-      .msg_controllen = RECEIVE_CONTROL_LEN,
-    };
-  }
-  int got = recvmmsg(io->udp_fd[which], messages, max, MSG_DONTWAIT, NULL);
-  if (got <= 0) {
-    if (got < 0 && errno != EAGAIN && errno != EINTR) io->rx_errors++;
-    return 0;
-  }
-  double now_ns = (double)shim_now();
-  struct i405_rx *rx = (struct i405_rx *)shim_at(io->rx_descs) + io->rx_count;
-  for (int i = 0; i < got; i++, rx++) {
-    bool truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    rx->off = first_buf + (uint32_t)i * I405_RX_STRIDE;
-    rx->len = messages[i].msg_len < I405_RX_STRIDE ? messages[i].msg_len : I405_RX_STRIDE;
-    rx->flags = (truncated ? 1u : 0u) | which << 8;
-    shim_addr_of(&from[i], &rx->from);
-    local_of(&messages[i].msg_hdr, &rx->to);
-    find_peer(rx);
-    rx->time_ns = now_ns;
-  }
-  io->rx_count += (uint32_t)got;
-  return (uint32_t)got;
-}
-
-/* Both sockets share rx_max; which comes first alternates, so neither can starve the other. */
-static void receive_all(struct i405_io *io) {
-  static _Thread_local uint32_t turn;
-  turn ^= 1;
-  for (uint32_t i = 0; i < 2; i++) {
-    uint32_t which = i ^ turn, got;
-    if (io->udp_fd[which] < 0) continue;
-    do {
-      uint32_t room = io->rx_max - io->rx_count;
-      got = room > 0 ? receive_some(io, which, room) : 0;
-    } while (got == RECEIVE_BATCH);
-  }
 }
 
 /* ---- packets of the TUN device ---- */
@@ -260,6 +181,8 @@ static int check_io(uint32_t off) {
   if (io->rx_cap > 0) {
     result = shim_check(io->rx_descs, (uint64_t)io->rx_cap * sizeof(struct i405_rx), 8);
     if (result == 0) result = shim_check(io->rx_bufs, (uint64_t)io->rx_cap * I405_RX_STRIDE, 1);
+    bool receives = io->udp_fd[0] >= 0 || io->udp_fd[1] >= 0;
+    if (result == 0 && receives) result = shim_check(io->rx_whole, I405_RECEIVE_LEN, 8);
   }
   if (result == 0 && io->tun_cap > 0) {
     result = shim_check(io->tun_descs, (uint64_t)io->tun_cap * 8, 4);
@@ -273,7 +196,7 @@ static int check_io(uint32_t off) {
 static bool read_all(struct i405_io *io) {
   eventfd_t value;
   bool tun_sound = true;
-  receive_all(io);
+  shim_receive(io);
   shim_streams_read(io);
   if (io->tun_fd >= 0 && io->tun_max > 0) tun_sound = read_tun(io);
   if (io->event_fd >= 0 && eventfd_read(io->event_fd, &value) == 0) io->event = 1;
@@ -302,6 +225,7 @@ int32_t i405_io_poll(uint32_t off) {
   if (checked != 0) return checked;
   struct i405_io *io = shim_at(off);
   io->rx_count = io->tun_count = io->event = 0;
+  shim_receive_begin(io);
   bool tun_sound = read_all(io);
   if (io->rx_count + io->tun_count + io->event == 0 && io->timeout_ns != 0) {
     wait_for_any(io, tun_sound);

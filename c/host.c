@@ -99,6 +99,7 @@ static const int32_t layout[] = {
   FIELD(i405_io, tun_bufs), FIELD(i405_io, timeout_ns), FIELD(i405_io, rx_count), FIELD(i405_io, tun_count),
   FIELD(i405_io, event), FIELD(i405_io, rx_errors), FIELD(i405_io, now_ns), FIELD(i405_io, tun_dropped),
   FIELD(i405_io, tun_errors), FIELD(i405_io, epoll_fd), FIELD(i405_io, tun_whole),
+  FIELD(i405_io, rx_whole),
 
   sizeof(struct i405_tcp_state), FIELD(i405_tcp_state, mss), FIELD(i405_tcp_state, timestamps),
   FIELD(i405_tcp_state, sack), FIELD(i405_tcp_state, rtt_us), FIELD(i405_tcp_state, window),

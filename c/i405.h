@@ -92,7 +92,7 @@ _Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct 
 
 /* A non-blocking UDP socket bound to the address at `off` (port 0: any; the real one is written back). Sets
  * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
- * flow label 0, UDP_GRO off. Unconnected. flags must be 0. Returns the fd or -errno. */
+ * flow label 0, UDP_GRO where the kernel has it. Unconnected. flags must be 0. Returns the fd or -errno. */
 I405_EXPORT int32_t i405_udp_open(uint32_t addr, uint32_t flags);
 /* Datagrams that the kernel has dropped since the socket was made, since its buffer was full. */
 I405_EXPORT int32_t i405_udp_drops(int32_t fd);
@@ -151,6 +151,12 @@ enum {
 #define I405_RX_STREAM 2u
 #define I405_RX_BY_ID 4u
 
+/* Datagrams received in one piece (UDP_GRO) are told one by one. Buffers are so far apart that their beginnings do not
+ * share cache sets. */
+#define I405_RECEIVE_COUNT 32u
+#define I405_RECEIVE_STRIDE (65536u + 2112u)
+#define I405_RECEIVE_LEN (I405_RECEIVE_COUNT * I405_RECEIVE_STRIDE + 4096u)
+
 struct i405_rx {         /* one received datagram, or one thing that a stream has to tell */
   uint32_t off;          /* of its bytes; valid until the next i405_io_poll */
   uint32_t len;
@@ -173,7 +179,7 @@ struct i405_io {
   uint32_t tun_max;      /* TUN packets to take at most (<= tun_cap); 0: neither read nor wait for TUN */
   uint32_t rx_descs;     /* struct i405_rx[rx_cap] */
   uint32_t rx_cap;
-  uint32_t rx_bufs;      /* rx_cap * I405_RX_STRIDE */
+  uint32_t rx_bufs;      /* rx_cap * I405_RX_STRIDE, for streams */
   uint32_t tun_descs;    /* {u32 off, u32 len}[tun_cap] */
   uint32_t tun_cap;
   uint32_t tun_bufs;     /* tun_cap * I405_TUN_STRIDE; the virtio header is not part of off/len */
@@ -189,8 +195,10 @@ struct i405_io {
   /* in */
   int32_t epoll_fd;      /* of i405_streams_open; -1: no streams */
   uint32_t tun_whole;    /* I405_SPLIT_LEN bytes, the shim's own, for what is cut over several polls; 0: no offloads */
+  uint32_t rx_whole;     /* I405_RECEIVE_LEN bytes, the shim's own: where datagrams are received; 0: no UDP socket */
+  uint32_t pad;
 };
-_Static_assert(sizeof(struct i405_io) == 96, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_io) == 104, "ffi/layout.ts reads this struct by offset");
 
 /* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
 I405_EXPORT int32_t i405_io_poll(uint32_t io);

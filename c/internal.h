@@ -80,6 +80,18 @@ void shim_addr_of(const struct sockaddr_storage *from, struct i405_addr *out);
 size_t shim_pktinfo(const struct i405_addr *from, void *control);
 #define SHIM_CONTROL_LEN 128
 
+/* ---- batch.c ---- */
+
+/* Fills in `peer` and I405_RX_BY_ID of a descriptor whose `off`, `len` and `from` stand. */
+void shim_find_peer(struct i405_rx *rx);
+
+/* ---- receive.c ---- */
+
+/* At the start of a poll: what the one before has handed out is the kernel's again. */
+void shim_receive_begin(const struct i405_io *io);
+/* The datagrams' part of a poll. */
+void shim_receive(struct i405_io *io);
+
 /* ---- split.c ---- */
 
 /* A packet that is being cut: lengths are bytes, offsets are from the IP header. */

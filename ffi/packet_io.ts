@@ -5,6 +5,7 @@ import {
   ADDR,
   ADDR_FAMILY_ID,
   IO,
+  RECEIVE_LEN,
   RX,
   RX_STRIDE,
   TUN_DESC,
@@ -46,8 +47,11 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
     ADDR.size,
     ADDR.size,
     (config.tunOffloads ?? 0) === 0 ? 1 : TUN_SPLIT_LEN,
+    config.udpFds.length === 0 ? 1 : RECEIVE_LEN,
   ];
-  const [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole] = lens.map((len) => memory.alloc(len));
+  const [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole, received] = lens.map((len) =>
+    memory.alloc(len)
+  );
   i32[(io + IO.udpFd0) >>> 2] = config.udpFds[0] ?? -1;
   i32[(io + IO.udpFd1) >>> 2] = config.udpFds[1] ?? -1;
   i32[(io + IO.tunFd) >>> 2] = config.tunFd ?? -1;
@@ -62,6 +66,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
   u32[(io + IO.tunCap) >>> 2] = config.tunCap;
   u32[(io + IO.tunBufs) >>> 2] = tunBufs;
   u32[(io + IO.tunWhole) >>> 2] = (config.tunOffloads ?? 0) === 0 ? 0 : whole;
+  u32[(io + IO.rxWhole) >>> 2] = config.udpFds.length === 0 ? 0 : received;
   f64[(io + IO.timeoutNs) >>> 3] = -1;
   return {
     io,
@@ -101,7 +106,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
       checked("bind a connection id to a peer", symbols.i405_peer_set(to, peer));
     },
     free(): void {
-      [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole].forEach((off, index) =>
+      [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole, received].forEach((off, index) =>
         memory.free(off, lens[index])
       );
     },

@@ -29,7 +29,7 @@ import type { TcpPlanePorts } from "../tunnel/tcp_plane.ts";
 import { TcpServerPlane } from "../tunnel/tcp_server_plane.ts";
 
 // Chosen here.
-const RX_CAP = 128;
+const RX_CAP = 256;
 const TUN_CAP = 64;
 const CALIBRATE_MS = 250;
 const LEAD_MAX_NS = 300e3;

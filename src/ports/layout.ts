@@ -26,6 +26,8 @@ export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 
 /** `stream`: something that a stream has to tell, a STREAM_EVENT from `eventShift` on. */
 export const RX_FLAG = { truncated: 1, stream: 2, byId: 4, eventShift: 4, fdShift: 8 } as const;
 export const RX_STRIDE = 2048;
+/** Where datagrams are received, several in one piece. */
+export const RECEIVE_LEN = 32 * (65_536 + 2112) + 4096;
 export const TUN_STRIDE = 2048;
 /** What a TUN device with offloads needs beside its buffers: the longest packet and the state of cutting it. */
 export const TUN_SPLIT_LEN = 65_600 + 64;
@@ -38,7 +40,7 @@ export const STREAM_MODE = { paused: 0, step: 1, flow: 2, connecting: 3, listeni
 export type StreamMode = keyof typeof STREAM_MODE;
 
 export const IO = {
-  size: 96,
+  size: 104,
   udpFd0: 0,
   udpFd1: 4,
   tunFd: 8,
@@ -61,6 +63,7 @@ export const IO = {
   tunErrors: 84,
   epollFd: 88,
   tunWhole: 92,
+  rxWhole: 96,
 } as const;
 
 export const TCP_STATE = {
