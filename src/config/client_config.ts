@@ -158,7 +158,7 @@ function direction(
     intervalNs: speedFromFlag(reading, name) ? undefined : intervalNs,
     packetLength: values[`${name}.packet_length`],
     jitter: values[`${name}.jitter`],
-    burst: values[`${name}.burst`] ?? 1,
+    burst: values[`${name}.burst`] ?? (values["tunnel.mode"] === "tcp" ? 1 : undefined),
   });
   const config = isV0 ? directionV0(reading, name, plain) : plain;
   if (config.speedBitsPerS !== undefined && config.intervalNs !== undefined) {

@@ -12,8 +12,8 @@ export interface DirectionConfig {
   readonly packetLength: number | undefined;
   /** undefined: 12 %, Gaussian, or as much of it as the interval has room for. */
   readonly jitter: JitterSetting | undefined;
-  /** Packets in each slot. */
-  readonly burst: number;
+  /** Packets in each slot; undefined: one, or as many as leave BURST_INTERVAL_NS between slots of that speed. */
+  readonly burst: number | undefined;
 }
 
 /** A direction with nothing left open. */
@@ -36,6 +36,10 @@ const INTERVAL_MAX_NS = 10e9;
 /** 1.5 × (seal + send): a call costs some 5 µs, each record of it 1 µs. */
 const GAP_NS = 8_000;
 const GAP_PER_RECORD_NS = 1_500;
+/** From here on one more packet in a slot costs little, and one more slot a wake-up. */
+const BURST_INTERVAL_NS = 250_000;
+/** What every server takes. */
+const BURST_CHOSEN_MAX = 44;
 /** Payload that one UDP_SEGMENT call takes: 65,535 minus IPv4 and UDP headers. */
 const BURST_LEN_MAX = 65_507;
 
@@ -49,11 +53,20 @@ export function slotGapMinNs(burst: number): number {
   return GAP_NS + burst * GAP_PER_RECORD_NS;
 }
 
+/** Packets in each slot at that speed: their number depends on configuration alone. */
+function burstOf(direction: DirectionConfig, packetLength: number, speedBitsPerS: number): number {
+  if (direction.burst !== undefined) return direction.burst;
+  if (direction.intervalNs !== undefined) return 1;
+  const wanted = Math.ceil(BURST_INTERVAL_NS * speedBitsPerS / (packetLength * 8e9));
+  return Math.max(1, Math.min(wanted, BURST_CHOSEN_MAX, Math.floor(BURST_LEN_MAX / packetLength)));
+}
+
 /** Settles `direction` for a path of `pathMtu` bytes. Throws DirectionError for a rate or a length that
  * cannot be kept; `name` is "up" or "down", for the message. */
 export function resolveDirection(name: string, direction: DirectionConfig, pathMtu: number): Direction {
   const packetLength = direction.packetLength ?? pathMtu;
-  const { burst } = direction;
+  const speed = direction.speedBitsPerS ?? SPEED_DEFAULT_BITS_PER_S;
+  const burst = burstOf(direction, packetLength, speed);
   if (packetLength > pathMtu) {
     throw new DirectionError(
       `${name}.packet_length = ${packetLength} does not fit the path's MTU of ${pathMtu}; use ${pathMtu} or less`,
@@ -65,30 +78,27 @@ export function resolveDirection(name: string, direction: DirectionConfig, pathM
       `${name}.burst = ${burst} packets of ${packetLength} bytes are too many for one call; use ${most} or fewer`,
     );
   }
-  const speed = direction.speedBitsPerS ?? SPEED_DEFAULT_BITS_PER_S;
   const intervalNs = direction.intervalNs ?? packetLength * 8e9 * burst / speed;
   const gapMinNs = slotGapMinNs(burst);
-  checkInterval(name, direction, intervalNs, packetLength, Math.max(INTERVAL_MIN_NS, 1.5 * gapMinNs));
+  const minNs = Math.max(INTERVAL_MIN_NS, 1.5 * gapMinNs);
+  checkInterval(name, direction, { intervalNs, packetLength, burst }, minNs);
   return { intervalNs, packetLength, burst, gapMinNs, ...jitterOf(name, direction, intervalNs, gapMinNs) };
 }
 
 function checkInterval(
   name: string,
   direction: DirectionConfig,
-  intervalNs: number,
-  packetLength: number,
+  { intervalNs, packetLength, burst }: Pick<Direction, "intervalNs" | "packetLength" | "burst">,
   minNs: number,
 ): void {
-  const { burst } = direction;
   const given = direction.intervalNs === undefined ? `${name}.speed` : `${name}.interval`;
   const what = `${given} means one slot of ${burst} × ${packetLength} bytes every ${
     microseconds(intervalNs)
   }`;
   if (!(intervalNs >= minNs)) {
     const limit = `at least ${microseconds(minNs)} (${megabits(packetLength * 8e9 * burst / minNs)})`;
-    throw new DirectionError(
-      `${what}, but a slot of this size takes ${limit}; lower the speed or raise ${name}.burst`,
-    );
+    const remedy = burst >= BURST_CHOSEN_MAX ? "lower the speed" : `lower the speed or raise ${name}.burst`;
+    throw new DirectionError(`${what}, but a slot of this size takes ${limit}; ${remedy}`);
   }
   if (!(intervalNs <= INTERVAL_MAX_NS)) {
     throw new DirectionError(

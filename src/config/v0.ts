@@ -86,7 +86,7 @@ export function directionV0(
   name: "up" | "down",
   config: DirectionConfig,
 ): DirectionConfig {
-  if (config.burst !== 1) {
+  if (config.burst !== undefined && config.burst !== 1) {
     reading.problem(`${name}.burst`, "version 0 has one packet in each slot; leave burst out", config.burst);
   }
   const { jitter } = config;
@@ -97,7 +97,7 @@ export function directionV0(
       jitter.law,
     );
   }
-  return Object.freeze({ ...config, jitter: jitter ?? JITTER_DEFAULT });
+  return Object.freeze({ ...config, burst: 1, jitter: jitter ?? JITTER_DEFAULT });
 }
 
 /** The suite and the groups of a client of version 0. */

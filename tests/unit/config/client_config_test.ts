@@ -48,7 +48,7 @@ Deno.test(
       intervalNs: undefined,
       packetLength: 1400,
       jitter: undefined,
-      burst: 1,
+      burst: undefined,
     });
     assert.equal(config.down.speedBitsPerS, 2e6);
     assert.deepEqual(config.tun, {
@@ -237,7 +237,11 @@ const WRONG: readonly (readonly [string, string])[] = [
   ],
   [
     MINIMAL + `[up]\npacket_length = 1400\nspeed = "10 Gbit/s"\n`,
-    `c.toml:6: up.speed: up.speed means one slot of 1 × 1400 bytes every 1.12 µs, but a slot of this size takes at least 20 µs (560 Mbit/s); lower the speed or raise up.burst`,
+    `c.toml:6: up.speed: up.speed means one slot of 44 × 1400 bytes every 49.28 µs, but a slot of this size takes at least 111 µs (4440 Mbit/s); lower the speed`,
+  ],
+  [
+    MINIMAL + `[up]\nburst = 1\npacket_length = 1400\nspeed = "1 Gbit/s"\n`,
+    `c.toml:7: up.speed: up.speed means one slot of 1 × 1400 bytes every 11.2 µs, but a slot of this size takes at least 20 µs (560 Mbit/s); lower the speed or raise up.burst`,
   ],
   [
     MINIMAL + `[up]\nspeed = "0 bit/s"\n`,
