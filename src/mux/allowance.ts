@@ -11,11 +11,15 @@ export const FIRST_LEN = 64 * 1024;
 const STREAM_MAX_LEN = 4 * 1024 * 1024;
 /** A stream takes at most this part of what is left. */
 const PART = 8;
+/** With more than this part left nothing is asked back. */
+const PLENTY = 1 / 2;
 
 export class Allowance {
+  readonly #sharedLen: number;
   #left: number;
 
   constructor(sharedLen: number) {
+    this.#sharedLen = sharedLen;
     this.#left = sharedLen;
   }
 
@@ -34,8 +38,11 @@ export class Allowance {
     return this.#raise(credit, Math.min(STREAM_MAX_LEN, 2 * credit));
   }
 
-  /** The credit in place of `credit`, not more than `most` (but the least credit in any case). */
+  /** The credit in place of `credit`, not more than `most` (but the least credit in any case). While there is plenty it
+   * stays: a promise costs nothing before it is used, and a program that was late once would lose its window just when
+   * it has to catch up. */
   lowered(credit: number, most: number): number {
+    if (this.#left > PLENTY * this.#sharedLen) return credit;
     const next = Math.max(SEND_CREDIT, Math.min(credit, most));
     this.#left += credit - next;
     return next;

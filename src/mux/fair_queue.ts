@@ -33,9 +33,9 @@ export class FairQueue<T extends Sender> {
     return this.#fresh.count + this.#steady.count;
   }
 
-  /** Somebody has a head start. */
+  /** Somebody has a head start, and something to send. */
   get hasFresh(): boolean {
-    return this.#fresh.count > 0;
+    return this.head() !== undefined && this.#fresh.count > 0;
   }
 
   /** The stream has something to send. */

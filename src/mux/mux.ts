@@ -20,7 +20,7 @@ import { Greeting } from "./greeting.ts";
 import { PacketReader } from "./packet_reader.ts";
 import { PacketWriter } from "./packet_writer.ts";
 import { ACK_DELAY_NS, ReceivedPackets } from "./received_packets.ts";
-import { ITEM, type ItemSink, SentPackets } from "./sent_packets.ts";
+import { ITEM, type ItemSink, type Overtaking, SentPackets } from "./sent_packets.ts";
 import { CONTROL, type Stream } from "./stream.ts";
 import { type MuxLimits, StreamTable } from "./stream_table.ts";
 
@@ -40,6 +40,8 @@ export interface MuxOptions {
   readonly events: StreamEvents;
   /** The other side's interval between slots: it cannot ack sooner. */
   readonly peerIntervalNs: number;
+  /** By how many packets, and for how long, one may be overtaken after `fill` and before it leaves; not, if not said. */
+  readonly overtaking?: Overtaking;
   /** Packets in flight at most, a power of two: the records of a second, or more. */
   readonly packetsMax: number;
   readonly limits?: MuxLimits;
@@ -84,6 +86,7 @@ export class Mux implements StreamCommands {
       packetsMax: options.packetsMax,
       timers: options.carrier === "datagrams",
       ackDelayMaxNs: ACK_DELAY_NS + 2 * options.peerIntervalNs,
+      overtaking: options.overtaking,
     });
     this.#writer = new PacketWriter(u8, this.#table, this.#greeting, this.#sent, this.#received);
     this.#reader = new PacketReader({

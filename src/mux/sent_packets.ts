@@ -34,6 +34,13 @@ export interface ItemSink {
   lost(kind: number, stream: Stream | undefined, a: number, b: number): void;
 }
 
+/** How far packets may change places between their writing and their leaving. */
+export interface Overtaking {
+  readonly countMax: number;
+  readonly timeMaxNs: number;
+}
+const IN_ORDER: Overtaking = { countMax: 0, timeMaxNs: 0 };
+
 export interface SentOptions {
   /** Packets in flight at most; a power of two. */
   readonly packetsMax: number;
@@ -42,6 +49,7 @@ export interface SentOptions {
   readonly timers: boolean;
   /** How long the other side may wait before it acks, its slots included. */
   readonly ackDelayMaxNs: number;
+  readonly overtaking?: Overtaking;
 }
 
 export class SentPackets {
@@ -191,14 +199,16 @@ export class SentPackets {
 
   #findLost(nowNs: number, sink: ItemSink): void {
     this.#lossNs = Infinity;
-    const delayNs = this.roundTrip.lossDelayNs;
+    const { countMax, timeMaxNs } = this.#options.overtaking ?? IN_ORDER;
+    const delayNs = this.roundTrip.lossDelayNs + timeMaxNs;
     const end = Math.min(this.#largestAcked, this.#end);
     for (let number = this.#base; number < end; number++) {
       const at = number & this.#mask;
       if (this.#inFlight[at] !== 1) continue;
       const dueNs = this.#options.timers ? this.#sentNs[at] + delayNs : Infinity;
-      if (this.#largestAcked - number >= PACKET_THRESHOLD || dueNs <= nowNs) this.#lose(number, sink);
-      else this.#lossNs = Math.min(this.#lossNs, dueNs);
+      if (this.#largestAcked - number >= PACKET_THRESHOLD + countMax || dueNs <= nowNs) {
+        this.#lose(number, sink);
+      } else this.#lossNs = Math.min(this.#lossNs, dueNs);
     }
   }
 

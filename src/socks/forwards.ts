@@ -68,7 +68,7 @@ export class RemoteForwards {
         const { host, port } = destinationOf(await stream.accepted());
         log("info", "the server listens for this client", { address: host, port });
         retryMs = RETRY_MIN_MS;
-        while (await stream.read(1) !== undefined);
+        while (await stream.read() !== undefined);
         stream.finish();
       } catch (error) {
         if (!this.#isClosed) {

@@ -1,8 +1,10 @@
 /** One stream as its local side sees it: what is read from a socket goes in as there is credit, what comes out waits for
  * the socket to take it. */
 
-import { assert, concat } from "../base/mod.ts";
+import { assert } from "../base/mod.ts";
+import type { BufferPool } from "../mux/byte_ring.ts";
 import { RESET_REASON, SEND_CREDIT, type StreamAddress, type StreamCommands } from "../ports/streams.ts";
+import { Inbox } from "./inbox.ts";
 
 /** A stream that ended before its time; `reason` is a RESET_REASON. */
 export class StreamReset extends Error {
@@ -25,12 +27,13 @@ export class LocalStream {
   #resetBy: number | undefined;
   #finishedOut = false;
   #finishedIn = false;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #inbox: Inbox;
   #waiting: (() => void)[] = [];
 
-  /** `forget` is called once nothing more can be said about the stream. */
-  constructor(readonly id: number, commands: StreamCommands, forget: () => void) {
+  /** `forget` is called once nothing more can be said about the stream; `pool` has buffers for what comes. */
+  constructor(readonly id: number, commands: StreamCommands, pool: BufferPool, forget: () => void) {
     this.#commands = commands;
+    this.#inbox = new Inbox(pool);
     this.#forget = forget;
   }
 
@@ -78,20 +81,14 @@ export class LocalStream {
     this.#end(reason);
   }
 
-  /** All that has come, at most `lenMax` bytes unless one piece is longer; undefined at the end. It has to be
-   * acknowledged by `consumed`. Rejects with StreamReset. */
-  async read(lenMax: number): Promise<Uint8Array | undefined> {
-    while (this.#chunks.length === 0) {
-      if (this.#finishedIn && this.#resetBy === undefined) return undefined;
+  /** What has come, at most 64 KiB, good until the next call; undefined at the end. It has to be acknowledged by
+   * `consumed`. Rejects with StreamReset. */
+  async read(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const bytes = this.#inbox.take();
+      if (bytes !== undefined || (this.#finishedIn && this.#resetBy === undefined)) return bytes;
       await this.#change();
     }
-    let count = 1;
-    for (let len = this.#chunks[0].length; count < this.#chunks.length; count++) {
-      len += this.#chunks[count].length;
-      if (len > lenMax) break;
-    }
-    const taken = this.#chunks.splice(0, count);
-    return taken.length === 1 ? taken[0] : concat(...taken);
   }
 
   consumed(count: number): void {
@@ -113,8 +110,9 @@ export class LocalStream {
     this.#wake();
   }
 
-  onData(data: Uint8Array): void {
-    this.#chunks.push(data);
+  /** `len` bytes at `off` of `bytes`, which are copied. */
+  onData(bytes: Uint8Array, off: number, len: number): void {
+    this.#inbox.put(bytes, off, len);
     this.#wake();
   }
 
@@ -130,12 +128,13 @@ export class LocalStream {
 
   #end(reason: number): void {
     this.#resetBy = reason;
-    this.#chunks.length = 0;
+    this.#inbox.clear();
     this.#forget();
     this.#wake();
   }
 
   #wake(): void {
+    if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();

@@ -1,7 +1,12 @@
 /** All streams of one tunnel, as their local side sees them. */
 
+import { BufferPool } from "../mux/byte_ring.ts";
 import type { StreamAddress, StreamCommands, StreamEvents, StreamKind } from "../ports/streams.ts";
 import { LocalStream } from "./local_stream.ts";
+
+// Chosen here.
+/** Of buffers for what comes, kept for the next stream that needs some. */
+const KEPT_BUFFERS_LEN = 1 << 20;
 
 export type OpeningHandler = (stream: LocalStream, kind: StreamKind, target: StreamAddress) => void;
 
@@ -10,6 +15,7 @@ export class LocalStreams {
   readonly events: StreamEvents;
   readonly #commands: StreamCommands;
   readonly #streams = new Map<number, LocalStream>();
+  readonly #pool = new BufferPool(KEPT_BUFFERS_LEN);
   #idNext: number;
 
   /** `onOpening` answers each stream that the other side opens, now or later, by `accept` or `reset`. */
@@ -33,7 +39,7 @@ export class LocalStreams {
   }
 
   #add(id: number): LocalStream {
-    const stream = new LocalStream(id, this.#commands, () => this.#streams.delete(id));
+    const stream = new LocalStream(id, this.#commands, this.#pool, () => this.#streams.delete(id));
     this.#streams.set(id, stream);
     return stream;
   }
@@ -52,7 +58,7 @@ function eventsOf(
   return {
     opening,
     accepted: (id, bound) => streams.get(id)?.onAccepted(bound),
-    data: (id, bytes, off, len) => streams.get(id)?.onData(bytes.slice(off, off + len)),
+    data: (id, bytes, off, len) => streams.get(id)?.onData(bytes, off, len),
     finished: (id) => streams.get(id)?.onFinished(),
     reset: (id, reason) => streams.get(id)?.onReset(reason),
     sent: (id, count) => streams.get(id)?.onSent(count),

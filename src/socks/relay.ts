@@ -10,7 +10,6 @@ import { type LocalStream, reasonOf } from "./local_stream.ts";
 // Chosen here. Many connections are idle, so that each begins with a small buffer.
 const READ_LEN_MIN = 2048;
 const READ_LEN_MAX = 65_536;
-const WRITE_LEN_MAX = 65_536;
 /** For a client that has its answer to close, before the socket is closed under what it may still send. */
 const LINGER_MS = 3000;
 
@@ -90,7 +89,7 @@ export class Relay {
   async in(): Promise<void> {
     try {
       for (;;) {
-        const bytes = await this.#stream.read(WRITE_LEN_MAX);
+        const bytes = await this.#stream.read();
         if (bytes === undefined) break;
         await this.#connection.write(this.#options.filter?.in?.(bytes) ?? bytes);
         this.#stream.consumed(bytes.length);

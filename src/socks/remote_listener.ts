@@ -46,7 +46,7 @@ export async function serveListener(
 /** Settles when the client has ended the stream, in whatever way. */
 async function ended(stream: LocalStream): Promise<void> {
   try {
-    for (let bytes = await stream.read(1); bytes !== undefined; bytes = await stream.read(1)) {
+    for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) {
       stream.consumed(bytes.length); // they mean nothing
     }
   } catch {

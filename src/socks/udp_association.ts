@@ -104,7 +104,7 @@ class Association {
 
   async #untilStreamEnds(): Promise<void> {
     try {
-      while (await this.#stream.read(1) !== undefined);
+      while (await this.#stream.read() !== undefined);
     } catch {
       // reset by the far end
     }

@@ -46,7 +46,7 @@ export class UdpExit {
     try {
       stream.accept(addressOf((await this.#socket(4)).address));
       this.#dialer.context.count("associations");
-      while (await stream.read(1) !== undefined);
+      while (await stream.read() !== undefined);
     } finally {
       this.#isOver = true;
       this.#idle.stop();

@@ -104,7 +104,7 @@ export class ClientPlane extends DataPlane {
       innerMtuOf(up.datagramLen, this.#inner.cidLen, emitter.prefixLen),
       innerMtuOf(down.datagramLen, 0, emitter.prefixLen),
     );
-    ports.streams?.make(0, up.intervalNs / up.burst, down.intervalNs);
+    ports.streams?.make(0, up.intervalNs / up.burst, down.intervalNs, emitter.overtakingMax);
     emitter.raw(firstDatagram);
     emitter.start();
     this.tell({ type: "ring", client: 0, ring: emitter.ring, intervalNs: up.intervalNs });
@@ -351,7 +351,7 @@ export class ClientPlane extends DataPlane {
     this.#emitter.pump(this.#peer.queue);
     const { open, queue } = this.#peer;
     const wait = this.#emitter.rawWaiting > 0 || open && (queue.count > 0 || this.tunBudget() === 0);
-    return wait ? this.#emitter.nextRoomNs() : Infinity;
+    return wait ? this.#emitter.nextRoomNs(this.nowNs) : Infinity;
   }
 
   protected override housekeeping(): void {

@@ -24,6 +24,8 @@ const HEADER_TEMPLATE_LEN = 64;
 /** From now to slot 0 of a new train: it must not have passed when the pacer takes the train over, within 10 ms. */
 export const START_DELAY_NS = 40e6;
 const RAW_WAITING_MAX = 4;
+/** Plaintexts within late binding for frames that should not wait, where it is deep. */
+const URGENT_MAX = 2;
 
 export interface EmitterOptions {
   readonly train: TrainParameters;
@@ -86,6 +88,8 @@ export class Emitter extends SlotRing implements FrameTaker {
   #openUsed = 0;
   /** Plaintexts made when the session itself had put its last one, modulo 2^32. */
   #saidUntil = 0;
+  /** Plaintexts made when the last one had been put before others, alike. */
+  #firstsUntil = 0;
   #admits = false;
   /** Until so many records have left inner packets may be bound, since they were admitted. */
   #boundUntil = 0;
@@ -288,18 +292,44 @@ export class Emitter extends SlotRing implements FrameTaker {
     return moved;
   }
 
-  /** Moves frames of `source` into plaintexts, as far as late binding allows. */
+  /** Moves frames of `source` into plaintexts, as far as late binding allows. Those that should not wait overtake what
+   * is bound, but nothing that the session itself has said; others leave room for them. */
   pumpFrames(source: FrameSource, nowNs: number): void {
     this.#pumpRaw();
+    while (source.urgent() && this.#pumpFirst(source, nowNs)) { /* all that is */ }
     while (source.wants(nowNs)) {
       const reopened = this.#reopen();
-      const off = reopened || this.#beginData();
+      const off = reopened || this.#beginData(this.depth - this.#kept);
       if (off === 0) return;
       const isMore = this.#packer.frames(source, nowNs);
       if (!isMore && reopened === 0) return; // claimed and not published: the next claim gives it again
       this.#finishPlaintext(off);
       if (!isMore) this.#openUsed = 0; // what is left is too little for this source
     }
+  }
+
+  /** One plaintext before those that wait; false when there is nothing to overtake, or no room. */
+  #pumpFirst(source: FrameSource, nowNs: number): boolean {
+    if (this.#kept === 0) return false;
+    const isSaidLater = ((this.#saidUntil - this.#firstsUntil) | 0) > 0;
+    const off = this.insert(this.depth, isSaidLater ? this.#saidUntil : this.#firstsUntil);
+    if (off === 0) return false;
+    this.#begin(off); // of the same kind as what it overtakes: that has frames, too
+    const isMore = this.#packer.frames(source, nowNs);
+    this.#complete(off);
+    this.#firstsUntil = this.publishInserted();
+    this.#openUsed = 0; // the newest plaintext is another one
+    return isMore;
+  }
+
+  /** Plaintexts of late binding that are left to what should not wait; none where it is some slots deep at most. */
+  get #kept(): number {
+    return this.depth > 2 * URGENT_MAX ? URGENT_MAX : 0;
+  }
+
+  /** How many packets of frames at most may leave before one that was bound before them: two in each record. */
+  get overtakingMax(): number {
+    return this.#kept > 0 ? 2 * this.depth : 0;
   }
 
   /** Takes the ring away from the pacer and frees everything. Keys are the caller's. */
@@ -352,8 +382,8 @@ export class Emitter extends SlotRing implements FrameTaker {
     return off;
   }
 
-  #beginData(): number {
-    const off = this.claim(this.depth);
+  #beginData(most = this.depth): number {
+    const off = this.claim(most);
     if (off !== 0) this.#begin(off);
     return off;
   }
@@ -372,9 +402,13 @@ export class Emitter extends SlotRing implements FrameTaker {
   }
 
   #finishPlaintext(off: number): void {
-    const used = this.#packer.finish();
-    this.memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
+    const used = this.#complete(off);
     this.publish(this.#prefix.length > 0 ? BUF_KIND.counted : BUF_KIND.plaintext);
     this.#openUsed = this.#packer.appendable(used) ? used : 0;
+  }
+
+  #complete(off: number): number {
+    this.memory.u8[off + this.plaintextLen - 1] = CONTENT_TYPE.applicationData;
+    return this.#packer.finish();
   }
 }

@@ -287,8 +287,8 @@ export class ServerPlane extends DataPlane {
   /** A client's streams begin with its first frame of them: others have none. */
   protected override takesStreams(peer: Peer, session: Session): boolean {
     if (session !== peer.current || !peer.open) return false;
-    const { intervalNs, burst } = peer.train!.emitter.train;
-    this.ports.streams?.make(peer.index, intervalNs / burst, 1 / this.#rates[peer.index]);
+    const { overtakingMax, train: { intervalNs, burst } } = peer.train!.emitter;
+    this.ports.streams?.make(peer.index, intervalNs / burst, 1 / this.#rates[peer.index], overtakingMax);
     this.beginStreams(peer, session);
     return peer.streaming === session;
   }
@@ -415,7 +415,7 @@ export class ServerPlane extends DataPlane {
       const emitter = peer.train?.emitter;
       emitter?.pump(peer.queue);
       if (emitter === undefined || peer.queue.count === 0) this.#active.delete(peer);
-      else if (peer.open) wakeNs = Math.min(wakeNs, emitter.nextRoomNs());
+      else if (peer.open) wakeNs = Math.min(wakeNs, emitter.nextRoomNs(this.nowNs));
     }
     return wakeNs;
   }

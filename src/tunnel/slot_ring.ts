@@ -11,6 +11,7 @@ import type { TrainParameters } from "./messages.ts";
 const TIMES_AHEAD_NS = 5e9;
 const FIRST_TIMES_NS = 0.5e9;
 const BIND_AHEAD_NS = 2e6;
+const LOOK_AGAIN_NS = 100e3;
 const BUFFERS_PER_BIND = 2;
 const BUFFERS_MIN = 16;
 const TIMES_PER_REFILL_MAX = 4096;
@@ -120,10 +121,11 @@ export class SlotRing {
     return this.waiting < this.#bufMask;
   }
 
-  /** When half of what is bound will have left: time to bind more. */
-  nextRoomNs(): number {
+  /** When half of what is bound will have left: time to bind more. A pacer that is late is not waited for in a loop. */
+  nextRoomNs(nowNs: number): number {
     const slots = Math.max(0, (this.waiting - this.depth / 2) / this.train.burst);
-    return this.slotNextNs + Math.max(0, slots - 1) * this.train.intervalNs;
+    const roomNs = this.slotNextNs + Math.max(0, slots - 1) * this.train.intervalNs;
+    return Math.max(roomNs, nowNs + Math.min(this.train.intervalNs, LOOK_AGAIN_NS));
   }
 
   /** Writes slot times ahead; true while there is more to write. After a dry spell it catches up with the slots

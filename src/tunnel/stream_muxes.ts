@@ -25,7 +25,7 @@ export interface StreamMuxesOptions {
 export interface FrameTaker {
   pumpFrames(source: FrameSource, nowNs: number): void;
   /** When it will take more. */
-  nextRoomNs(): number;
+  nextRoomNs(nowNs: number): number;
 }
 
 /** Totals for the status. */
@@ -47,9 +47,10 @@ export class StreamMuxes {
     this.#options = options;
   }
 
-  /** The peer may have streams from now on; `packetNs` is the time from one record of this side to the next, and
-   * `peerIntervalNs` from one slot of the other side to the next. */
-  make(peer: number, packetNs: number, peerIntervalNs: number): void {
+  /** The peer may have streams from now on; `packetNs` is the time from one record of this side to the next,
+   * `peerIntervalNs` from one slot of the other side to the next, and a packet may be overtaken by so many later ones
+   * before it leaves. */
+  make(peer: number, packetNs: number, peerIntervalNs: number, overtakingMax: number): void {
     if (this.#muxes.has(peer)) return;
     const { client, carrier, u8, bridge } = this.#options;
     const packets = Math.min(PACKETS_MAX, Math.max(PACKETS_MIN, PACKETS_NS / packetNs));
@@ -60,6 +61,7 @@ export class StreamMuxes {
       instance: this.#instance(),
       events: bridge.events(peer),
       peerIntervalNs,
+      overtaking: { countMax: overtakingMax, timeMaxNs: overtakingMax * packetNs },
       packetsMax: 2 ** Math.ceil(Math.log2(packets)),
       localIdNext: this.#localIds.get(peer),
     });
@@ -111,7 +113,7 @@ export class StreamMuxes {
       const taker = takerOf(peer);
       if (mux !== undefined && taker !== undefined) {
         taker.pumpFrames(mux, nowNs);
-        const nextNs = mux.wants(nowNs) ? taker.nextRoomNs() : mux.deadlineNs;
+        const nextNs = mux.wants(nowNs) ? taker.nextRoomNs(nowNs) : mux.deadlineNs;
         wakeNs = Math.min(wakeNs, nextNs);
         if (nextNs < Infinity) continue;
       }

@@ -179,7 +179,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
 
   /** Streams may flow over the connection of now. */
   protected openStreams(peer: TcpPeer, peerIntervalNs: number): void {
-    this.ports.streams.make(peer.index, peer.emitter!.train.intervalNs, peerIntervalNs);
+    this.ports.streams.make(peer.index, peer.emitter!.train.intervalNs, peerIntervalNs, 0);
     this.ports.streams.begin(peer.index);
     peer.open = true;
   }

@@ -102,6 +102,34 @@ Deno.test(`a server that has no streams refuses their frames, and the client say
   equal(told, ['warn the server answers no streams: is "udp" in its server.modes?']);
 });
 
+Deno.test(`over UDP, too, a new stream's first byte waits some slots, whatever is bound (SIM_SEED=${SEED})`, () => {
+  const intervalNs = 0.25e6;
+  const delayNs = 5e6;
+  const train = { ...FAST, intervalNs, jitterSdNs: 0.02e6 };
+  const bulk = { up: 5e6, down: 5e6 };
+  const small = { up: 0, down: 200 };
+  const world = new World({
+    seed: SEED,
+    network: { lossRatio: 0, delayMeanNs: delayNs, delayJitterNs: 0 },
+    up: train,
+    down: train,
+    jobs: [bulk, ...Array.from({ length: 15 }, () => small)],
+  });
+  ok(world.runUntilUp(5e9));
+  const first = world.client.local.open(0);
+  world.run(0.3e9);
+  const waits: number[] = [];
+  for (let i = 1; i <= 15; i++) {
+    const stream = world.client.local.open(i);
+    world.run(20e6 + i * 17e3);
+    waits.push((stream.firstByteNs - stream.openedNs - 2 * delayNs) / intervalNs);
+  }
+  waits.sort((a, b) => a - b);
+  equal(first.state, "accepted", "bulk was under way all the time");
+  ok(waits[waits.length >> 1] <= 3 && waits.at(-1)! <= 5, `slots: ${waits.map((wait) => wait.toFixed(2))}`);
+  equal(world.client.counters.get("streams_packets_lost"), 0, "what overtakes makes nothing count as lost");
+});
+
 for (const lossRatio of [0, 0.05]) {
   Deno.test(`idle streams and busy ones give an observer equal traces at ${lossRatio * 100} % loss (SIM_SEED=${SEED})`, () => {
     const options: WorldOptions = {

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { Allowance } from "../../../src/mux/allowance.ts";
 import { BufferPool, ByteRing } from "../../../src/mux/byte_ring.ts";
 import { DatagramBudget, DatagramParts, DatagramQueue } from "../../../src/mux/datagrams.ts";
+import { FairQueue, Turn } from "../../../src/mux/fair_queue.ts";
 import { Fifo } from "../../../src/mux/fifo.ts";
 import { Greeting } from "../../../src/mux/greeting.ts";
 import { Ranges } from "../../../src/mux/ranges.ts";
@@ -89,6 +90,25 @@ Deno.test("Allowance never promises more than all, leaves each stream the least,
       }
     }),
   );
+});
+
+Deno.test("Allowance asks nothing back while more than half of all is left", () => {
+  const allowance = new Allowance(1_000_000);
+  const first = allowance.first();
+  equal(allowance.lowered(first, 0), first);
+  const credits = Array.from({ length: 10 }, () => allowance.first());
+  ok(allowance.left < 500_000);
+  equal(allowance.lowered(credits[0], 10_000), 10_000);
+});
+
+Deno.test("FairQueue gives a head start only to who has something to send", () => {
+  const queue = new FairQueue<{ turn: Turn; sendable: boolean }>();
+  const blocked = { turn: new Turn(), sendable: false };
+  queue.activate(blocked);
+  equal([queue.hasFresh, queue.head()], [false, undefined]);
+  const ready = { turn: new Turn(), sendable: true };
+  queue.activate(ready);
+  equal([queue.hasFresh, queue.head()], [true, ready]);
 });
 
 Deno.test("DatagramQueue drops the oldest when one association has too many, itself when all have", () => {

@@ -186,13 +186,55 @@ Deno.test("Emitter.pump() writes a fresh plaintext when the pacer takes the newe
   assert.deepEqual(packetsIn([plaintext(1)]), [packet(100, 2)]);
 });
 
+Deno.test("frames that should not wait overtake others, and no content of the session's own moves by it", () => {
+  /** Which slots carry what, with frames and without. */
+  const run = (busy: boolean) => {
+    const { emitter, memory, plaintext, runSlots, sent } = started({ intervalNs: 250e3 });
+    let [bulk, urgent] = [busy ? 1000 : 0, 0];
+    const source = {
+      wants: () => bulk + urgent > 0,
+      urgent: () => urgent > 0,
+      fill(off: number, len: number): number {
+        if (len < 100 || bulk + urgent === 0) return 0;
+        memory.u8.fill(urgent > 0 ? 0xee : 0xbb, off, off + len);
+        if (urgent > 0) urgent--;
+        else bulk--;
+        return len;
+      },
+    };
+    const pump = (urgentCount: number) => {
+      urgent = busy ? urgentCount : 0;
+      emitter.pumpFrames(source, 0);
+    };
+    pump(0);
+    runSlots(2);
+    pump(1);
+    emitter.content(CONTENT_TYPE.alert, Uint8Array.of(1, 2));
+    runSlots(6);
+    pump(1);
+    runSlots(30);
+    return sent.map((_, i) => {
+      const bytes = plaintext(i);
+      const type = bytes.findLast((byte) => byte !== 0);
+      return type === CONTENT_TYPE.alert ? "alert" : bytes[0] === 0xee ? "urgent" : "other";
+    });
+  };
+  const [idle, busy] = [run(false), run(true)];
+  const places = (list: string[], what: string) => list.flatMap((name, i) => name === what ? [i] : []);
+  const [alert] = places(idle, "alert");
+  assert.deepEqual(places(busy, "alert"), [alert]);
+  const [first, second] = places(busy, "urgent");
+  assert.equal(first, 2, "the next slot's, though others were bound to that");
+  assert.equal(second, alert + 1, "nothing overtakes what the session says");
+});
+
 Deno.test("Emitter binds inner packets late; contents of the session's own go behind them all the same", () => {
   const { emitter, queue, push, runSlots } = started();
   for (let mark = 0; mark < 30; mark++) push(packet(1000, mark));
   emitter.pump(queue);
   assert.equal(emitter.waiting, 2, "two slots' worth at slots of 1 ms");
   assert.equal(emitter.room, 0);
-  assert.ok(emitter.nextRoomNs() <= START_NS);
+  assert.ok(emitter.nextRoomNs(0) <= START_NS);
   let contents = 0;
   while (emitter.content(CONTENT_TYPE.ack, new Uint8Array(18))) contents++;
   assert.ok(contents >= 10 && !emitter.hasFree);

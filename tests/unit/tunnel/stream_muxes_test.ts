@@ -32,7 +32,7 @@ function open(main: BridgeEnd, id: number): void {
 /** Body of a first frame of a client: its hello, and a stream that it opens. */
 function openingFrame(): Uint8Array {
   const { main, u8, made } = muxes(true);
-  made.make(0, INTERVAL_NS, INTERVAL_NS);
+  made.make(0, INTERVAL_NS, INTERVAL_NS, 0);
   made.begin(0);
   open(main, 1);
   made.drain();
@@ -49,7 +49,7 @@ Deno.test("StreamMuxes: streams opened before a client has a multiplexer wait fo
   open(main, 1);
   open(main, 3);
   made.drain();
-  made.make(0, INTERVAL_NS, INTERVAL_NS);
+  made.make(0, INTERVAL_NS, INTERVAL_NS, 0);
   made.drain();
   equal(made.count().streams, 2);
 });
@@ -58,7 +58,7 @@ Deno.test("StreamMuxes: what a server says to a peer that is gone is dropped", (
   const { main, made } = muxes(false);
   open(main, 2);
   made.drain();
-  made.make(0, INTERVAL_NS, INTERVAL_NS);
+  made.make(0, INTERVAL_NS, INTERVAL_NS, 0);
   made.drain();
   equal(made.count().streams, 0);
 });
@@ -72,7 +72,7 @@ Deno.test("StreamMuxes.end() keeps nothing of a peer, whose later streams have o
     lost: () => void seen.push(["lost"]),
   } as unknown as StreamEvents;
   for (let i = 0; i < 2; i++) {
-    made.make(0, INTERVAL_NS, INTERVAL_NS);
+    made.make(0, INTERVAL_NS, INTERVAL_NS, 0);
     made.begin(0);
     const frame = openingFrame();
     u8.set(frame);
