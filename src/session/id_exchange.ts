@@ -17,7 +17,10 @@ const MESSAGES_MAX = 4;
 
 /** Gives out connection ids for the peer's records. */
 export interface OwnIdSource {
-  issue(): Uint8Array;
+  /** Undefined: the peer has as many as it may. */
+  issue(): Uint8Array | undefined;
+  /** The peer has taken this one of them. */
+  used(id: Uint8Array): void;
   close(): void;
 }
 
@@ -51,11 +54,16 @@ export class IdExchange {
     this.#messages.shift();
   }
 
-  /** Hands the peer `count` ids for later. */
+  /** An authentic record has come with this id. To be told at least before what such a record asks for. */
+  used(id: Uint8Array): void {
+    this.#source?.used(id);
+  }
+
+  /** Hands the peer `count` ids for later, or as many as it may have, if none an empty list: an answer. */
   offer(count: number): void {
     const source = this.#source;
     if (source === undefined || this.#messages.length >= MESSAGES_MAX) return;
-    const ids = Array.from({ length: count }, () => source.issue());
+    const ids = Array.from({ length: count }, () => source.issue()).filter((id) => id !== undefined);
     const body = emitNewConnectionId({ ids, usage: CONNECTION_ID_USAGE.spare });
     this.#messages.push({ type: HANDSHAKE_TYPE.newConnectionId, body });
   }

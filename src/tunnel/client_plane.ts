@@ -293,7 +293,7 @@ export class ClientPlane extends DataPlane {
 
   /** RFC 9853 §5.2: a challenge that comes where this side is no more is answered by path_drop. The answer leaves in the
    * next slot, whatever waits for one: when the server follows must not depend on that. */
-  protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
+  protected pathMessage(peer: Peer, message: PathMessage, { session, rx }: OpenedRecord): void {
     if (message.type !== PATH_MESSAGE.challenge || session !== peer.current) return;
     const { keys } = peer.train!;
     keys.maintain(); // the pacer may have made the change by now

@@ -68,8 +68,8 @@ export abstract class DataPlane extends Plane {
   protected abstract sessionEnded(peer: Peer, reason: string): void;
   /** An authentic record, before its content is looked at. */
   protected abstract arrived(peer: Peer, record: OpenedRecord): void;
-  /** A message of the return routability check that was agreed on, from the place that the RX descriptor at `rx` names. */
-  protected abstract pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void;
+  /** A message of the return routability check that was agreed on, which came in `record`. */
+  protected abstract pathMessage(peer: Peer, message: PathMessage, record: OpenedRecord): void;
   /** Whether an inner packet from `peer` may enter the TUN device; counts why not. */
   protected abstract admits(peer: Peer, off: number, len: number): boolean;
   /** How many TUN packets to read at most now. */
@@ -209,8 +209,10 @@ export abstract class DataPlane extends Plane {
       return;
     }
     if (u8[end] === CONTENT_TYPE.returnRoutabilityCheck) {
-      return this.#pathMessage(peer, session, u8.slice(off, end), rx);
+      return this.#pathMessage(peer, u8.slice(off, end), record);
     }
+    const idLen = session.ids.own.length;
+    if (idLen > 0) session.idExchange.used(this.#idOf(rx, idLen));
     const event = session.control(u8[end], u8.slice(off, end), epoch.epoch, number, this.nowNs);
     this.sendControls(peer, session);
     this.counters.add("control_dropped", session.takeDropped());
@@ -219,12 +221,18 @@ export abstract class DataPlane extends Plane {
   }
   #session: Session | undefined;
 
+  /** Connection id in the first record of the datagram that the RX descriptor at `rx` names: it has led here. */
+  #idOf(rx: number, len: number): Uint8Array {
+    const at = this.memory.u32[(rx + RX.off) >> 2] + 1;
+    return this.memory.u8.subarray(at, at + len);
+  }
+
   /** RFC 9853 §4. */
-  #pathMessage(peer: Peer, session: Session, bytes: Uint8Array, rx: number): void {
+  #pathMessage(peer: Peer, bytes: Uint8Array, record: OpenedRecord): void {
     const message = parsePathMessage(bytes);
     if (message === "unknown") return;
-    if (message === undefined || !session.ids.rrc) this.counters.add("control_malformed");
-    else this.pathMessage(peer, session, message, rx);
+    if (message === undefined || !record.session.ids.rrc) this.counters.add("control_malformed");
+    else this.pathMessage(peer, message, record);
   }
 
   /** Unpacker's sink: an inner packet. */

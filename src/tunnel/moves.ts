@@ -1,7 +1,6 @@
 /** A server's clients on the move, RFC 9853: what comes tells where they are, what leaves asks whether it is true. When
  * and for how long stands in roaming.ts. */
 
-import { equalsConstantTime } from "../base/mod.ts";
 import type { EndpointAddress, Entropy, Memory } from "../ports/mod.ts";
 import { readAddress, RX, RX_FLAG } from "../ports/mod.ts";
 import type { Session } from "../session/session.ts";
@@ -37,7 +36,7 @@ export class Moves {
 
   /** To be called now and then: ends a probe whose time is up. */
   keep(peer: Peer, nowNs: number): void {
-    if (peer.roaming.isOverdue(nowNs)) this.#endProbe(peer, nowNs);
+    if (peer.roaming.isOverdue(nowNs)) this.#endProbe(peer, nowNs, true);
   }
 
   /** An authentic record, before its content is looked at. */
@@ -49,7 +48,7 @@ export class Moves {
     if (roaming.isProbed(from)) return peer.train!.emitter.credit(record.recordLen);
     if (!session.isNewest(epoch, number)) return;
     if (!roaming.isHome(from)) this.#probe(peer, session, record, nowNs);
-    else if (roaming.cookie !== undefined) this.#endProbe(peer, nowNs); // it is where it was
+    else if (roaming.isProbing) this.#endProbe(peer, nowNs, false); // it is where it was
   }
 
   /** The newest record came from elsewhere. A move between IPv4 and IPv6 is another length of packets: that takes a new
@@ -61,25 +60,27 @@ export class Moves {
     if (address.ip.length !== peer.address!.ip.length) return;
     const fd = this.#udpFds[this.#memory.u32[(rx + RX.flags) >> 2] >>> RX_FLAG.fdShift];
     const place = { fd, address, local: readAddress(this.#memory, rx + RX.to) };
-    const cookie = new Uint8Array(PATH_COOKIE_LEN);
-    this.#entropy.fill(cookie);
+    const fresh = new Uint8Array(PATH_COOKIE_LEN);
+    this.#entropy.fill(fresh);
     const { emitter } = train!;
     const rate = this.#told.rate(peer);
-    roaming.begin(place, cookie, emitter.train.intervalNs + (rate > 0 ? 1 / rate : 0), nowNs);
+    const intervalsNs = emitter.train.intervalNs + (rate > 0 ? 1 / rate : 0);
+    const cookie = roaming.begin(place, fresh, intervalsNs, nowNs);
     const challenge = emitPathMessage(PATH_MESSAGE.challenge, cookie);
     emitter.aside({ fd, to: address, from: place.local }, CONTENT_TYPE.returnRoutabilityCheck, challenge);
     emitter.credit(recordLen);
     this.#counters.add("moves_probed");
   }
 
-  #endProbe(peer: Peer, nowNs: number): void {
-    peer.roaming.fail(nowNs);
+  #endProbe(peer: Peer, nowNs: number, mayAnswer: boolean): void {
+    peer.roaming.fail(nowNs, mayAnswer);
     peer.train?.emitter.endAside();
     this.#counters.add("moves_failed");
   }
 
-  /** A message of the check, from the place that the RX descriptor at `rx` names. */
-  message(peer: Peer, session: Session, message: PathMessage, rx: number, nowNs: number): void {
+  /** A message of the check, which came in `record`. */
+  message(peer: Peer, message: PathMessage, record: OpenedRecord, nowNs: number): void {
+    const { session } = record;
     const emitter = peer.train?.emitter;
     if (emitter === undefined || peer.keyed !== session || session !== peer.current) return;
     const { roaming } = peer;
@@ -87,13 +88,20 @@ export class Moves {
       const response = emitPathMessage(PATH_MESSAGE.response, message.cookie);
       const isPut = emitter.content(CONTENT_TYPE.returnRoutabilityCheck, response);
       if (!isPut) this.#counters.add("control_dropped");
-    } else if (roaming.cookie === undefined || !equalsConstantTime(roaming.cookie, message.cookie)) {
+    } else if (!roaming.isAnswer(message.cookie)) {
       return; // RFC 9853 §5.4: an answer to nothing is discarded
     } else if (message.type === PATH_MESSAGE.drop) {
-      this.#endProbe(peer, nowNs); // the client has left that place again
-    } else if (roaming.isProbed(rx + RX.from)) {
+      if (roaming.isProbing) this.#endProbe(peer, nowNs, false); // the client has left that place again
+    } else if (this.#isThere(peer, record, nowNs)) {
       this.#moved(peer, emitter);
     }
+  }
+
+  /** The answer has come from where the question went. One that comes late tells where the client is if nothing newer has
+   * come. */
+  #isThere({ roaming }: Peer, { session, epoch, number, rx }: OpenedRecord, nowNs: number): boolean {
+    const from = rx + RX.from;
+    return roaming.isProbed(from) || roaming.isLate(from, nowNs) && session.isNewest(epoch, number);
   }
 
   #moved(peer: Peer, emitter: Emitter): void {

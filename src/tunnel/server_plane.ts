@@ -276,8 +276,8 @@ export class ServerPlane extends DataPlane {
     this.#moves.arrived(peer, record, this.nowNs);
   }
 
-  protected pathMessage(peer: Peer, session: Session, message: PathMessage, rx: number): void {
-    this.#moves.message(peer, session, message, rx, this.nowNs);
+  protected pathMessage(peer: Peer, message: PathMessage, record: OpenedRecord): void {
+    this.#moves.message(peer, message, record, this.nowNs);
   }
 
   protected innerControl(peer: Peer, session: Session, type: number, off: number, len: number): void {

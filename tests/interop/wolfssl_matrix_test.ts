@@ -19,7 +19,7 @@ const SHA384_SUITE = 0x1302;
 const OFTEN = {
   rekeyRecords: 12,
   rekeyBlock: 1,
-  ownIds: { issue: () => crypto.getRandomValues(new Uint8Array(8)), close: () => {} },
+  ownIds: { issue: () => crypto.getRandomValues(new Uint8Array(8)), used: () => {}, close: () => {} },
 };
 /** Of both sides, in the end: by then each of the low two bits has stood for two epochs. */
 const EPOCH_WANTED = 8;

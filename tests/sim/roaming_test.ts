@@ -141,6 +141,21 @@ for (const [upNs, downNs] of [[100e6, 2e6], [2e6, 100e6]]) {
   });
 }
 
+for (const delayNs of [0.45e9, 0.8e9, 2e9]) {
+  Deno.test(`a move is followed after one round trip where that takes ${2 * delayNs / SECOND} s`, () => {
+    const world = new World({ seed: 61, network: { delayMeanNs: delayNs } });
+    assert.ok(world.runUntilUp(20 * SECOND));
+    world.run(5 * SECOND);
+    world.network.move(CLIENT_AT, PLACE);
+    world.run(3 * delayNs + 5 * TRAIN.intervalNs);
+    assert.deepEqual(world.server.moves, [addressText(PLACE)]);
+    world.run(2 * delayNs);
+    const { up: arrived, down } = exchange(world, 5 * SECOND + delayNs);
+    assert.ok(arrived >= 990 && down >= 990, `${arrived} up, ${down} down`);
+    assert.equal(world.client.welcomes.length, 1, "no other session was needed");
+  });
+}
+
 Deno.test("moves are followed at 40 % loss with disorder and damage", () => {
   for (let seed = 1; seed <= 10; seed++) {
     const { world } = up({ seed });
@@ -317,6 +332,17 @@ Deno.test("moves faster than ids can be handed out go on with the id that is the
   assert.ok(world.client.counters.get("moves_without_id") > 0);
   assert.equal(world.server.moves.at(-1), addressText(placeOf(11)));
   assert.ok(arrived >= 595 && down >= 150, `${arrived} up, ${down} down`);
+  assert.equal(world.client.client.reconnects, 0);
+});
+
+Deno.test("a client that moves before a spare id has come keeps the one that it has, however long", () => {
+  const world = new World({ seed: 61, network: { delayMeanNs: 100e6 } });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.client.moveTo(PLACE); // it asks for four ids while the first four are on their way
+  const { up: arrived, down } = exchange(world, 5 * SECOND);
+  assert.equal(world.client.counters.get("moves_without_id"), 1);
+  assert.deepEqual(world.server.moves, [addressText(PLACE)]);
+  assert.ok(arrived >= 970 && down >= 900, `${arrived} up, ${down} down`);
   assert.equal(world.client.client.reconnects, 0);
 });
 

@@ -74,7 +74,7 @@ function newSession(memory: HeapMemory): Session {
       rekeyRecords: REKEY_RECORDS,
       rekeyBlock: 1,
       receiveRate: 1e-6,
-      ownIds: { issue: () => ID, close: () => {} },
+      ownIds: { issue: () => ID, used: () => {}, close: () => {} },
     },
     0,
   );

@@ -8,9 +8,15 @@ import { HANDSHAKE_TYPE } from "../../../src/wire/handshake_header.ts";
 const LEN = 8;
 const idOf = (n: number) => new Uint8Array(LEN).fill(n);
 
-function source() {
+function source(most = Infinity) {
   let count = 0;
-  return { issue: () => idOf(++count), close: () => count = -1, count: () => count };
+  const used: Uint8Array[] = [];
+  return {
+    issue: () => count < most ? idOf(++count) : undefined,
+    used: (id: Uint8Array) => void used.push(id),
+    close: () => count = -1,
+    count: () => count,
+  };
 }
 
 /** Sends all that `from` has to say to `to`, and has it acknowledged. */
@@ -86,6 +92,18 @@ Deno.test("IdExchange.receive() gives at most SPARE_IDS to a request, and keeps 
     assert.ok(giver.receive(HANDSHAKE_TYPE.requestConnectionId, Uint8Array.of(255)));
   }
   assert.ok(ids.count() <= 4 * SPARE_IDS, `${ids.count()} ids made`);
+});
+
+Deno.test("IdExchange answers a request by what its source gives, by an empty list if that is nothing", () => {
+  const [giver, taker] = [new IdExchange(source(SPARE_IDS + 1), 0), new IdExchange(undefined, LEN)];
+  giver.offer(SPARE_IDS);
+  deliver(giver, taker);
+  for (const spares of [SPARE_IDS, SPARE_IDS - 1, SPARE_IDS - 2]) {
+    assert.notEqual(taker.takeSpare(), undefined);
+    assert.deepEqual(deliver(taker, giver), [HANDSHAKE_TYPE.requestConnectionId]);
+    assert.deepEqual(deliver(giver, taker), [HANDSHAKE_TYPE.newConnectionId]);
+    assert.equal(taker.spareCount, spares);
+  }
 });
 
 Deno.test("IdExchange.receive() takes nothing that was not agreed on, nothing malformed, no other message", () => {

@@ -220,7 +220,7 @@ Deno.test("Session.control() takes its own KeyUpdate under way as the answer to 
 });
 
 Deno.test("Session.maintain() posts one message at a time: ids first, the KeyUpdate when they are acknowledged", () => {
-  const { a } = world({ issue: () => new Uint8Array(8).fill(9), close: () => {} });
+  const { a } = world({ issue: () => new Uint8Array(8).fill(9), used: () => {}, close: () => {} });
   const typesOf = () => controls(a).map(({ bytes }) => parseHandshakeHeader(bytes)!);
   const ackOf = (sequenceNumber: number) =>
     a.control(CONTENT_TYPE.ack, emitAck([{ epoch: 3, sequenceNumber }]), 3, 0, 0);
