@@ -1,5 +1,5 @@
 /** Floods of 40,000 datagrams a second from invented sources, sent by the router: they cost the established client no
- * datagram, keep no new one out, and make nothing grow. The second client runs at the router. Topology: lab.ts. */
+ * datagram and no slot, keep no new one out, and make nothing grow. The second client runs at the router. Topology: lab.ts. */
 import assert from "node:assert/strict";
 import { Ends, INNER_SERVER } from "./ends.ts";
 import { CLIENT, i405Path, isRoot, Lab, SERVER, tool } from "./lab.ts";
@@ -10,6 +10,7 @@ const ignore = !isRoot;
 const RATE = 20_000;
 const SECONDS = 5;
 const ECHOES = 700;
+const ATTEMPTS_MAX = 3;
 /** What the engine's own memory may differ by; a flood holds 300 MB. */
 const GROWTH_MAX_KIB = 60_000;
 
@@ -47,83 +48,123 @@ async function residentKiB(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+)/m.exec(await Deno.readTextFile(`/proc/${pid}/status`))![1]);
 }
 
-async function withstands(floods: readonly Flood[]): Promise<Readonly<Record<string, number>>> {
+type Counts = Readonly<Record<string, number>>;
+
+function difference(after: Counts, before: Counts): Counts {
+  return Object.fromEntries(
+    Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)]),
+  );
+}
+
+/** What both ends count in the time of `body`: their counters, and the slots of the established client's two trains. */
+async function countedWhile(ends: Ends, body: () => Promise<void>) {
+  const roles = ["server", "client"] as const;
+  const before = await Promise.all(roles.map((role) => ends.status(role)));
+  await body();
+  const after = await Promise.all(roles.map((role) => ends.status(role)));
+  const slotsOf = ({ peers }: typeof after[number]) => peers.find(({ name }) => name === "laptop")!.slots;
+  const [server, client] = roles.map((_, i) => ({
+    counters: difference(after[i].counters, before[i].counters),
+    slots: difference(slotsOf(after[i]), slotsOf(before[i])),
+  }));
+  return { server, client };
+}
+type Counted = Awaited<ReturnType<typeof countedWhile>>;
+
+function missedShare({ slots }: Counted["server"]): number {
+  return (slots.skipped + slots.send_errors) / slots.slots;
+}
+
+/** What the flood has cost, in words; empty: nothing. `afterMs`: until the new client was in. */
+function costsOf({ server, client }: Counted, afterMs: number, holds: (counts: Counts) => boolean): string[] {
+  const costs: string[] = [];
+  // No flood comes to the client, whose pacer is the same: it witnesses what the machine takes without any.
+  const [missed, witness] = [missedShare(server), missedShare(client)];
+  if (missed > 2 * witness + 0.01) {
+    costs.push(`the server missed ${missed} of its slots, the client ${witness}`);
+  }
+  // Not what ping counts: on a busy machine its own socket overflows.
+  const [asked, answered] = [server.counters.inner_packets_in, client.counters.inner_packets_in];
+  if (asked !== ECHOES || answered !== ECHOES) {
+    costs.push(`${asked} and ${answered} of ${ECHOES} packets came`);
+  }
+  const dropped = server.counters.socket_dropped;
+  if (dropped > 0) costs.push(`the server's socket dropped ${dropped} datagrams`);
+  if (afterMs >= 3000) costs.push(`a new client got in after ${afterMs} ms`);
+  if (dropped === 0 && !holds(server.counters)) costs.push("not all that came is counted");
+  return costs;
+}
+
+/** One flood, some packets both ways and a new client meanwhile. */
+async function flooded(lab: Lab, ends: Ends, floods: readonly (readonly string[])[]) {
+  let afterMs = Infinity;
+  const counted = await countedWhile(ends, async () => {
+    const running = floods.map((flood) => lab.must("router", flood));
+    await sleep(300);
+    const ping = `ping -q -i 0.005 -c ${ECHOES} -W 2 ${INNER_SERVER}`.split(" ");
+    const echoes = lab.run("client", ping);
+    const second = lab.start("router", [i405Path(), "client", "second.toml"]);
+    const done = await second.waitFor(/handshake done/);
+    // Its first slot is when its pacer has started: how long a machine under load takes to start a program is not asked.
+    afterMs = timeOf(done) - timeOf(await second.waitFor(/pacer started/));
+    for (const count of await Promise.all(running)) assert.equal(Number(count), RATE * SECONDS);
+    await echoes;
+    await until(
+      async () => (await ends.status("server")).peers.every(({ state }) => state === "up") || undefined,
+      () => "a client lost its session",
+    );
+    await second.stopCleanly();
+  });
+  return { counted, afterMs };
+}
+
+/** What a flood costs it costs each time: what another program on the machine took once is no cost of the flood's.
+ * `holds`: whether the counts of the server say what became of the flood. */
+async function withstands(floods: readonly Flood[], holds: (counts: Counts) => boolean): Promise<void> {
   await using lab = await Lab.create();
   const program = await tool("flood");
   const { ends, own } = await established(lab);
   const beforeKiB = await residentKiB(ends.server.pid);
-  const [before, beforeClient] = await Promise.all(
-    (["server", "client"] as const).map(async (role) => (await ends.status(role)).counters),
-  );
-  const running = floods.map(({ kind, source, file }, seed) => {
-    const from = source === "own" ? own : source;
-    const numbers = [String(RATE), String(RATE * SECONDS), String(seed)];
-    const files = file === undefined ? [] : [file];
-    return lab.must("router", [program, kind, SERVER, "1405", from, ...numbers, ...files]);
-  });
-  await sleep(300);
-  const echoes = lab.run("client", [
-    "ping",
-    "-q",
-    "-i",
-    "0.005",
-    "-c",
-    String(ECHOES),
-    "-W",
-    "2",
-    INNER_SERVER,
-  ]);
-  const second = lab.start("router", [i405Path(), "client", "second.toml"]);
-  const done = await second.waitFor(/handshake done/);
-  for (const count of await Promise.all(running)) assert.equal(Number(count), RATE * SECONDS);
-  await echoes;
-  const { counters } = await ends.status("server");
-  const { counters: ofClient } = await ends.status("client");
-  const told = [counters, ofClient, second.lines].map((part) => JSON.stringify(part));
-  // Not what ping counts: on a busy machine its own socket overflows.
-  const asked = counters.inner_packets_in - before.inner_packets_in;
-  const answered = ofClient.inner_packets_in - beforeClient.inner_packets_in;
-  assert.deepEqual([asked, answered], [ECHOES, ECHOES], told.join("\n"));
-  // Its first slot is when its pacer has started: how long a machine under load takes to start a program is not asked.
-  const afterMs = timeOf(done) - timeOf(await second.waitFor(/pacer started/));
-  assert.ok(afterMs < 3000, `a new client got in after ${afterMs} ms\n${told.join("\n")}`);
-  await until(
-    async () => (await ends.status("server")).peers.every(({ state }) => state === "up") || undefined,
-    () => "a client lost its session",
-  );
+  const costs: string[] = [];
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const commands = floods.map(({ kind, source, file }, i) => {
+      const numbers = [String(RATE), String(RATE * SECONDS), String(10 * attempt + i)];
+      const from = source === "own" ? own : source;
+      return [program, kind, SERVER, "1405", from, ...numbers, ...(file === undefined ? [] : [file])];
+    });
+    const { counted, afterMs } = await flooded(lab, ends, commands);
+    const now = costsOf(counted, afterMs, holds);
+    if (now.length === 0) break;
+    costs.push(`${now.join("; ")}: ${JSON.stringify(counted)}`);
+  }
+  if (costs.length > 0) console.log(costs.join("\n")); // to be seen when it is not the machine
+  assert.ok(costs.length < ATTEMPTS_MAX, costs.join("\n"));
   assert.deepEqual(ends.client.lines.filter((line) => /reconnecting/.test(line)), []);
   const grownKiB = await residentKiB(ends.server.pid) - beforeKiB;
   assert.ok(grownKiB < GROWTH_MAX_KIB, `memory grew by ${grownKiB} KiB`);
   await ends.client.stopCleanly();
-  const lost = (await ends.trace("client")).filter(({ sent }) => !sent).length;
-  assert.ok(lost < 100, `${lost} slots of thousands were lost`); // a busy machine loses some without any flood
-  return Object.fromEntries(
-    Object.entries(counters).map(([name, value]) => [name, value - (before[name] ?? 0)]),
-  );
 }
 
 Deno.test(
   { name: "20,000 first hellos and 20,000 datagrams of junk a second from anywhere", ignore },
-  async () => {
-    const counts = await withstands([
+  () =>
+    withstands([
       { kind: "hellos", source: "any", file: "first" },
       { kind: "junk", source: "any" },
-    ]);
-    assert.equal(counts.socket_dropped, 0);
-    assert.ok(counts.hello_replied + counts.hello_limited > 0.99 * RATE * SECONDS, "all hellos are counted");
-    assert.ok(counts.datagrams_unknown_sender > 0.98 * RATE * SECONDS, "all junk is counted");
-  },
+    ], ({ hello_replied, hello_limited, datagrams_unknown_sender }) =>
+      hello_replied + hello_limited > 0.99 * RATE * SECONDS &&
+      datagrams_unknown_sender > 0.98 * RATE * SECONDS),
 );
 
-Deno.test({
-  name:
-    "20,000 forged cookies from anywhere and 20,000 shaped datagrams a second from the client's own address",
-  ignore,
-}, async () => {
-  const counts = await withstands([
-    { kind: "cookies", source: "any", file: "second" },
-    { kind: "shaped", source: "own" },
-  ]);
-  assert.equal(counts.socket_dropped, 0);
-  assert.ok(counts.hello_dropped + counts.hello_limited > 0.99 * RATE * SECONDS, "all cookies are counted");
-});
+Deno.test(
+  {
+    name:
+      "20,000 forged cookies from anywhere and 20,000 shaped datagrams a second from the client's own address",
+    ignore,
+  },
+  () =>
+    withstands([
+      { kind: "cookies", source: "any", file: "second" },
+      { kind: "shaped", source: "own" },
+    ], ({ hello_dropped, hello_limited }) => hello_dropped + hello_limited > 0.99 * RATE * SECONDS),
+);
