@@ -29,7 +29,7 @@ const BENCHES: readonly Bench[] = [
     name: "pacing",
     script: "pacing/main.ts",
     quick: ["--seconds", "0.2"],
-    full: ["--json", `${RESULTS}/pacing.json`],
+    full: ["--out", RESULTS],
   },
   {
     name: "pacing loads",
@@ -41,7 +41,7 @@ const BENCHES: readonly Bench[] = [
     name: "shortest interval",
     script: "pacing/shortest.ts",
     quick: ["--seconds", "0.3", "--intervals-us", "2000", "--bursts", "1"],
-    full: [],
+    full: ["--out", RESULTS],
   },
   {
     name: "tunnel",

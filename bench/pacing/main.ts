@@ -1,7 +1,7 @@
 /** Deviation of the pacer from its slots, in its three poll modes, idle and beside two CPU hogs, with a bare C pacer
  * run before each as the measure of the machine. Sends to loopback; needs no root, but without it there is no FIFO.
  *
- *   deno run -A bench/pacing/main.ts [--seconds 5] [--interval-us 1000] [--lead-us 300] [--json FILE] */
+ *   deno run -A bench/pacing/main.ts [--seconds 5] [--interval-us 1000] [--lead-us 300] [--out DIR] */
 
 import { parseArgs } from "node:util";
 import { histogramQuantile, openShim, type PacerState, type Shim, shimPath } from "../../ffi/mod.ts";
@@ -15,7 +15,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "5" },
     "interval-us": { type: "string", default: "1000" },
     "lead-us": { type: "string", default: "300" },
-    json: { type: "string" },
+    out: { type: "string" },
   },
 });
 const SECONDS = Number(values.seconds);
@@ -114,10 +114,33 @@ for (const load of ["idle", "hogs"]) {
     for (const hog of hogs) hog.kill("SIGKILL");
   }
 }
-if (values.json !== undefined) {
+if (values.out !== undefined) {
   const machine = { cpus: navigator.hardwareConcurrency, kernel: Deno.osRelease(), seconds: SECONDS };
+  await Deno.mkdir(values.out, { recursive: true });
   Deno.writeTextFileSync(
-    values.json,
+    `${values.out}/pacing.json`,
     JSON.stringify({ machine, intervalNs: INTERVAL_NS, rows }, null, 2) + "\n",
   );
+  Deno.writeTextFileSync(`${values.out}/pacing.md`, page(rows, machine));
+}
+
+function page(rows: readonly Row[], { cpus, kernel }: { cpus: number; kernel: string }): string {
+  const us = (ns: number) => (ns / 1e3).toFixed(2);
+  return [
+    "# Poll modes",
+    "",
+    `${cpus} CPUs, Linux ${kernel}; slots of ${
+      INTERVAL_NS / 1e3
+    } µs, ${SECONDS} s each, sent to loopback. µs of the send call`,
+    "from its slot; before each of ours the bare C pacer with the same lead on the same CPU.",
+    "",
+    "| load | pacer | lead | slots | skipped | late > 100 µs | P50 | P90 | P99 | P99.9 | max |",
+    "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ...rows.map((row) => {
+      const times = [row.p50Ns, row.p90Ns, row.p99Ns, row.p999Ns, row.maxNs].map(us);
+      const cells = [row.load, row.pacer, row.leadUs.toFixed(0), row.slots, row.skipped, row.late, ...times];
+      return `| ${cells.join(" | ")} |`;
+    }),
+    "",
+  ].join("\n");
 }
