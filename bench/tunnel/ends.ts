@@ -25,8 +25,19 @@ export function program(): string[] {
   }
 }
 
+export interface Slots {
+  readonly intervalNs: number;
+  /** Packets in each. */
+  readonly burst: number;
+}
+
 export interface TunnelOptions {
   readonly intervalNs: number;
+  /** Where a direction is not as `intervalNs` says, or has bursts. */
+  readonly up?: Slots;
+  readonly down?: Slots;
+  /** Of outer IP packets; PACKET_LEN if not said. */
+  readonly packetLen?: number;
   readonly pollMode: "sleepy" | "hybrid" | "spinny";
   readonly cpus: Readonly<Record<Place, number | undefined>>;
   /** CPUs that an end's process is confined to, as taskset(1) reads them; all, where there are none named. */
@@ -109,16 +120,26 @@ function pacing(options: TunnelOptions, place: Place): string {
   return `[pacing]\npoll_mode = "${options.pollMode}"\n${cpu === undefined ? "" : `cpu = ${cpu}\n`}`;
 }
 
+function directionToml(
+  { intervalNs, burst }: Slots,
+  { packetLen = PACKET_LEN, jitter }: TunnelOptions,
+): string {
+  return `interval = "${intervalNs} ns"\nburst = ${burst}\npacket_length = ${packetLen}\n` +
+    (jitter === undefined ? "" : `jitter = "${jitter}"\n`);
+}
+
 function clientToml(lab: Lab, options: TunnelOptions): string {
-  const direction = `interval = "${options.intervalNs} ns"\npacket_length = ${PACKET_LEN}\n` +
-    (options.jitter === undefined ? "" : `jitter = "${options.jitter}"\n`);
-  return `[tunnel]\npeer = "${OUTER.server}:${PORT}"\nkey_file = "client.key"\n[up]\n${direction}[down]\n${direction}` +
+  const single = { intervalNs: options.intervalNs, burst: 1 };
+  const up = directionToml(options.up ?? single, options);
+  const down = directionToml(options.down ?? single, options);
+  return `[tunnel]\npeer = "${OUTER.server}:${PORT}"\nkey_file = "client.key"\n[up]\n${up}[down]\n${down}` +
     `[status]\nsocket = "${lab.dir}/client.sock"\n${pacing(options, "client")}`;
 }
 
 function serverToml(lab: Lab, options: TunnelOptions): string {
-  return `[server]\nlisten = ["${OUTER.server}:${PORT}"]\n[tun]\naddresses = ["${INNER_SERVER}/24"]\nmtu = 1347\n` +
-    `[[client]]\nname = "bench"\nkey_file = "server.key"\naddresses = ["10.140.5.2"]\nmax_speed = "1 Gbit/s"\n` +
+  const mtu = (options.packetLen ?? PACKET_LEN) - 53;
+  return `[server]\nlisten = ["${OUTER.server}:${PORT}"]\n[tun]\naddresses = ["${INNER_SERVER}/24"]\nmtu = ${mtu}\n` +
+    `[[client]]\nname = "bench"\nkey_file = "server.key"\naddresses = ["10.140.5.2"]\nmax_speed = "10 Gbit/s"\n` +
     `[status]\nsocket = "${lab.dir}/server.sock"\n${pacing(options, "server")}`;
 }
 
