@@ -51,6 +51,8 @@ bool fault_reseal(const struct ring *ring) {
   return has_data(ring, I405_FAULT_SEAL_LATE) && is_up(ring) && ring->keys.key != NULL;
 }
 
+bool fault_split(const struct ring *ring) { return has_data(ring, I405_FAULT_SPLIT); }
+
 void fault_ecn(const struct ring *ring) {
   if (!is(I405_FAULT_ECN)) return;
   int tos = ring->data_records > 0 ? 2 : 0;
@@ -67,6 +69,7 @@ bool fault_add(const struct ring *ring) { return (void)ring, false; }
 bool fault_shorten(const struct ring *ring) { return (void)ring, false; }
 bool fault_epoch(const struct ring *ring) { return (void)ring, false; }
 bool fault_reseal(const struct ring *ring) { return (void)ring, false; }
+bool fault_split(const struct ring *ring) { return (void)ring, false; }
 void fault_ecn(const struct ring *ring) { (void)ring; }
 
 #endif

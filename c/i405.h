@@ -473,6 +473,7 @@ enum {
   I405_FAULT_RATE_PERMILLE = 13,  /* the same by 0.1 % */
   I405_FAULT_ECN = 14,            /* a slot with data has ECT(0) in its header */
   I405_FAULT_RATE_TENTH_PPM = 15, /* the clock of slots with data runs slow by 0.1 ppm */
+  I405_FAULT_SPLIT = 16,          /* over TCP a record with data is sent in two parts */
 };
 /* Also by the number in the environment variable I405_FAULT when the pacer starts. */
 I405_EXPORT int32_t i405_fault(int32_t kind);

@@ -42,10 +42,10 @@ static void give_up(struct ring *ring) {
   put_u32(&ring->shared->broken, ring->shared->broken + 1);
 }
 
-/* Sends what is left of the newest record; false as long as something is. */
-static bool send_rest(struct ring *ring) {
+/* Sends at most `len` bytes of what is left of the newest record; false as long as something is left. */
+static bool send_part(struct ring *ring, uint32_t len) {
   const uint8_t *rest = ring->sealed + ring->config.datagram_len - ring->rest_len;
-  ssize_t sent = send(ring->link.fd, rest, ring->rest_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+  ssize_t sent = send(ring->link.fd, rest, len, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM) {
     give_up(ring);
     return false;
@@ -53,6 +53,8 @@ static bool send_rest(struct ring *ring) {
   if (sent > 0) ring->rest_len -= (uint32_t)sent;
   return ring->rest_len == 0;
 }
+
+static bool send_rest(struct ring *ring) { return send_part(ring, ring->rest_len); }
 
 void link_freeze(struct ring *ring) {
   adopt_connection(ring);
@@ -78,6 +80,7 @@ uint32_t link_send(struct ring *ring) {
     return 0;
   }
   ring->rest_len = ring->config.datagram_len;
+  if (fault_split(ring)) send_part(ring, ring->rest_len / 2);
   if (send_rest(ring)) return 1;
   if (ring->link_broken) return 0;
   put_f64(&ring->shared->short_writes, ring->shared->short_writes + 1);

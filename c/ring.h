@@ -129,6 +129,7 @@ bool fault_add(const struct ring *ring);
 bool fault_shorten(const struct ring *ring);
 bool fault_epoch(const struct ring *ring);
 bool fault_reseal(const struct ring *ring);
+bool fault_split(const struct ring *ring);
 void fault_ecn(const struct ring *ring);
 
 /* pacer.c; normal threads; one at a time, ring.c's lock held. Wait a bounded time. */

@@ -85,6 +85,7 @@ export async function conclude(
     intervalNs: options.intervalNs,
     burst: options.burst,
     packetLen: found.packetLen,
+    mode: options.mode,
     pollMode: options.pollMode,
     schedFifo: options.schedFifo,
     tunnels: found.tunnels,

@@ -2,6 +2,8 @@
 
 import type { SeenFrame } from "../demo/seen_file.ts";
 import { ExactCounts } from "./exact.ts";
+import { type DirectionJudgement, judgeDirection, type JudgeOptions } from "./judge.ts";
+import type { Gate } from "./gate.ts";
 import type { Block } from "./blocks_run.ts";
 import type { End, Round } from "./lab.ts";
 import { type Pairing, pairPackets, pathDelayNs } from "./pairing.ts";
@@ -21,14 +23,26 @@ export interface DirectionPlan {
   readonly isSender?: boolean;
 }
 
+/** What counts packets of a direction, and finds out when its slots were seen. */
+export interface DirectionCounts {
+  /** Packets of each length, bytes. */
+  readonly lengths: ReadonlyMap<number, number>;
+  /** Counts the frames of one part and returns the time of each slot's packet, ns on the observer's clock. */
+  frames(frames: readonly SeenFrame[], serverPort: number, from: End, burst?: number): number[];
+  pairing(pairing: Pairing): void;
+  /** `packetLen` undefined: whichever there is. `isOwnLink`: nothing but the tunnel belongs on the link. */
+  gates(packetLen: number | undefined, isOwnLink: boolean): Gate[];
+}
+
 export class DirectionEvidence {
-  readonly exact = new ExactCounts();
+  readonly exact: DirectionCounts;
   readonly sessions: AuditSession[] = [];
   readonly #plan: DirectionPlan;
   #delayNs = NaN;
 
-  constructor(plan: DirectionPlan) {
+  constructor(plan: DirectionPlan, exact: DirectionCounts = new ExactCounts()) {
     this.#plan = plan;
+    this.exact = exact;
   }
 
   add(round: Round): void {
@@ -44,6 +58,10 @@ export class DirectionEvidence {
     // The same for all rounds: a difference between rounds is one that an observer sees.
     if (Number.isNaN(this.#delayNs)) this.#delayNs = pathDelayNs(pairing.pairs);
     for (const block of round.blocks) this.#session(block, pairing, trace.wallBaseNs);
+  }
+
+  judge(options: JudgeOptions): DirectionJudgement {
+    return judgeDirection(this.exact, this.sessions, options);
   }
 
   #frames({ seen }: Round): SeenFrame[] {

@@ -3,6 +3,7 @@
 import { identificationRule, isDataRecord, parseOuterPacket } from "../demo/outer_packet.ts";
 import type { OuterPacket } from "../demo/outer_packet.ts";
 import type { SeenFrame } from "../demo/seen_file.ts";
+import type { DirectionCounts } from "./evidence.ts";
 import { type Gate, gate } from "./gate.ts";
 import type { Pairing } from "./pairing.ts";
 
@@ -12,7 +13,7 @@ const RECORDS_PER_EPOCH_MIN = 2 ** 23;
 export const OTHER_PORT = 8406;
 
 /** What was seen of one direction, in any number of parts. */
-export class ExactCounts {
+export class ExactCounts implements DirectionCounts {
   readonly lengths = new Map<number, number>();
   readonly headers = new Set<string>();
   readonly recordHeaders = new Set<string>();
@@ -75,21 +76,26 @@ export class ExactCounts {
   /** `packetLen` undefined: whichever there is. `isOwnLink`: nothing but the tunnel belongs on the link. */
   gates(packetLen: number | undefined, isOwnLink: boolean): Gate[] {
     const lengths = [...this.lengths.keys()];
-    const alone = exact(
+    const alone = exactGate(
       "nothing else on the link",
       this.otherFrames === 0,
       this.packets,
       `${this.otherFrames} frames`,
     );
     return [
-      exact(
+      exactGate(
         "one length",
         lengths.length === 1 && lengths[0] === (packetLen ?? lengths[0]),
         this.packets,
         lengths.join(", "),
       ),
-      exact("one set of header fields", this.headers.size === 1, this.packets, [...this.headers].join(" | ")),
-      exact(
+      exactGate(
+        "one set of header fields",
+        this.headers.size === 1,
+        this.packets,
+        [...this.headers].join(" | "),
+      ),
+      exactGate(
         "data records of one form",
         this.recordHeaders.size === 1,
         this.packets,
@@ -97,25 +103,25 @@ export class ExactCounts {
           ...this.recordHeaders,
         ].join(" | "),
       ),
-      exact(
+      exactGate(
         "epochs change with the count of records alone",
         this.epochChanges <= Math.ceil(this.packets / RECORDS_PER_EPOCH_MIN),
         this.packets,
         `${this.epochChanges} changes in ${this.packets} packets`,
       ),
-      exact(
+      exactGate(
         "IP identification by one rule",
         this.identification.size === 1 && !this.identification.has("irregular"),
         this.packets,
         [...this.identification].join(", "),
       ),
-      exact(
+      exactGate(
         "each packet is a slot, each slot that was sent a packet",
         this.missing === 0 && this.unscheduled === 0,
         this.slots,
         `${this.slots} slots, ${this.skipped} skipped, ${this.missing} not seen, ${this.unscheduled} unscheduled`,
       ),
-      exact(
+      exactGate(
         "no slot left out that could have been sent",
         this.needless === 0,
         this.slots,
@@ -126,6 +132,6 @@ export class ExactCounts {
   }
 }
 
-function exact(name: string, holds: boolean, count: number, detail: string): Gate {
+export function exactGate(name: string, holds: boolean, count: number, detail: string): Gate {
   return gate("G0", name, { verdict: count === 0 ? "not shown" : holds ? "holds" : "fails", detail });
 }

@@ -3,7 +3,7 @@
 export type GateVerdict = "holds" | "fails" | "not shown";
 
 export interface Gate {
-  readonly id: "G0" | "G1" | "G2" | "G3" | "null";
+  readonly id: "G0" | "G1" | "G2" | "G3" | "ACK" | "null";
   readonly name: string;
   readonly verdict: GateVerdict;
   /** What was measured, with one-sided bounds, 99.9 % below and 95 % above; NaN where there is no number. */

@@ -3,7 +3,7 @@
 import type { Jitter } from "../schedule/mod.ts";
 import { blackBox, nullTest } from "./black_box.ts";
 import { rocPoints } from "./auc.ts";
-import type { ExactCounts } from "./exact.ts";
+import type { DirectionCounts } from "./evidence.ts";
 import type { Gate } from "./gate.ts";
 import { jitterDensity } from "./jitter_density.ts";
 import { type AuditSession, LOAD_CLASSES } from "./session.ts";
@@ -32,6 +32,8 @@ export interface DirectionJudgement {
   readonly exact: readonly Gate[];
   readonly null: readonly Gate[];
   readonly loads: readonly LoadJudgement[];
+  /** What is told beside the gates. */
+  readonly note?: string;
 }
 
 export interface JudgeOptions {
@@ -45,7 +47,7 @@ export interface JudgeOptions {
 
 /** Judges a direction by all of its sessions: every load that was there by itself, and all loads together. */
 export function judgeDirection(
-  exact: ExactCounts,
+  exact: Pick<DirectionCounts, "gates">,
   sessions: readonly AuditSession[],
   options: JudgeOptions,
 ): DirectionJudgement {

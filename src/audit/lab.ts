@@ -1,7 +1,16 @@
 /** A tunnel to be audited on this machine, everything that loads it, and rounds of measurement. */
 
 import { type Child, DemoError, sleep, whileRunning } from "../demo/child.ts";
-import { type EndPlan, INNER, SERVER_PORT, startEnds, tunMtu, type TunnelPlan } from "../demo/ends.ts";
+import {
+  BEYOND_SERVER,
+  type EndPlan,
+  INNER,
+  PROXY,
+  SERVER_PORT,
+  startEnds,
+  tunMtu,
+  type TunnelPlan,
+} from "../demo/ends.ts";
 import { parseSeenFile, type SeenFile } from "../demo/seen_file.ts";
 import { OUTER, SEEN_AT, type Site } from "../demo/site.ts";
 import type { TraceFile } from "../demo/trace_file.ts";
@@ -61,9 +70,11 @@ export class AuditLab {
     const lab = new AuditLab(site, plan);
     const ends = await startEnds(site, plan.ends, plan.tunnel.packetLen - OVERHEAD_LEN, plan.tunnel);
     lab.#children.push(ends.server, ends.client);
-    await tunMtu(site);
-    await lab.#load("server", "sink", INNER.server, String(SINK_PORT));
-    lab.#loads.push(await lab.#load("client", "source", INNER.server, String(SINK_PORT)));
+    const isProxy = plan.tunnel.mode === "tcp" || plan.tunnel.mode === "udp";
+    if (!isProxy) await tunMtu(site);
+    const sink = [isProxy ? BEYOND_SERVER : INNER.server, String(SINK_PORT)];
+    await lab.#load("server", "sink", ...sink);
+    lab.#loads.push(await lab.#load("client", "source", ...sink, ...(isProxy ? [PROXY] : [])));
     await lab.#load("server", "drain", OUTER.server, String(OTHER_PORT));
     lab.#loads.push(await lab.#load("client", "flood", OUTER.server, String(OTHER_PORT)));
     // Hogs may run on any CPU, that of the pacer as well: so may any program of a user's.

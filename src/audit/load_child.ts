@@ -3,11 +3,22 @@
  * that no process starts or ends while sessions are measured.
  *
  * Between source and sink: one byte says what a connection is for. D: bytes come down, 16 KiB for each byte that goes
- * up. U: bytes go up, a byte comes down for each 16 KiB. R: four bytes ask for so many. All windows are small, so that a
- * load ends within some ten milliseconds of its last line. */
+ * up. U: bytes go up, a byte comes down for each 16 KiB. R: four bytes ask for so many. F: bytes come down without end. All
+ * windows are small, so that a load ends within some ten milliseconds of its last line. */
 
 import { createSocket } from "node:dgram";
 import type { LoadClass } from "./session.ts";
+import {
+  type Dial,
+  dialer,
+  pause,
+  readExactly,
+  readSlowly,
+  request,
+  requestShort,
+  type Stream,
+  writeAll,
+} from "./stream_loads.ts";
 
 // Chosen here.
 const CHUNK_LEN = 16_384;
@@ -21,15 +32,14 @@ const DISCARD_PORT = 9;
 const IDLE_MS = 5;
 /** Datagrams at once, a millisecond between: some 40 Mbit/s beside the tunnel. */
 const FLOOD_COUNT = 4;
+const SHORT_REQUESTS = 3;
 
-type Stream = Pick<Deno.TcpConn, "read" | "write">;
-
-/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT`, `drain ADDRESS PORT`, `flood ADDRESS PORT`, `blast ADDRESS PERIOD_MS`
- * or `hog` until standard input ends; returns the exit code. */
+/** Runs `sink ADDRESS PORT`, `source ADDRESS PORT [PROXY]`, `drain ADDRESS PORT`, `flood ADDRESS PORT`,
+ * `blast ADDRESS PERIOD_MS` or `hog` until standard input ends; returns the exit code. */
 export async function runAuditChild(args: readonly string[]): Promise<number> {
-  const [kind, address, port] = args;
+  const [kind, address, port, proxy] = args;
   if (kind === "sink") return await serveSink(address, Number(port));
-  if (kind === "source") return await runSource(address, Number(port));
+  if (kind === "source") return await runSource(dialer(address, Number(port), proxy));
   if (kind === "drain") return await drain(address, Number(port));
   if (kind === "flood") return await flood(address, Number(port));
   if (kind === "blast") return await blast(address, Number(port));
@@ -61,10 +71,6 @@ class Orders {
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
 async function serveSink(hostname: string, port: number): Promise<number> {
   const orders = new Orders();
   const listener = Deno.listen({ hostname, port });
@@ -82,6 +88,7 @@ async function serve(connection: Deno.TcpConn): Promise<void> {
   const [kind] = await readExactly(connection, 1);
   if (kind === 0x44) await serveDown(connection);
   else if (kind === 0x55) await serveUp(connection);
+  else if (kind === 0x46) await serveFlood(connection);
   else await serveRequests(connection);
 }
 
@@ -104,6 +111,12 @@ async function serveUp(stream: Stream): Promise<void> {
   }
 }
 
+/** Until the other side has gone. */
+async function serveFlood(stream: Stream): Promise<void> {
+  const chunk = crypto.getRandomValues(new Uint8Array(CHUNK_LEN));
+  while (true) await writeAll(stream, chunk);
+}
+
 async function serveRequests(stream: Stream): Promise<void> {
   const source = crypto.getRandomValues(new Uint8Array(PART_LEN_MAX));
   while (true) {
@@ -113,20 +126,16 @@ async function serveRequests(stream: Stream): Promise<void> {
   }
 }
 
-async function runSource(hostname: string, port: number): Promise<number> {
+async function runSource(open: Dial): Promise<number> {
   const orders = new Orders();
-  const open = async (kind: string) => {
-    const connection = await Deno.connect({ hostname, port });
-    connection.setNoDelay(true);
-    await connection.write(new TextEncoder().encode(kind));
-    return connection;
-  };
   const pages = await Promise.all(Array.from({ length: PAGE_PARTS }, () => open("R")));
   const work = [
     loop(orders, "bulk down", pullDown(await open("D"))),
     loop(orders, "bulk up", pushUp(await open("U"))),
     loop(orders, "one in flight", requestOne(await open("R"))),
     loop(orders, "page-like bursts", () => loadPage(pages)),
+    ...Array.from({ length: SHORT_REQUESTS }, () => loop(orders, "short requests", requestShort(open))),
+    loop(orders, "slow reader", readSlowly(open, () => orders.now === "slow reader" && !orders.ended)),
   ];
   console.log("ready");
   await Promise.race([Promise.all(work), orders.until(() => false)]);
@@ -168,13 +177,6 @@ function requestOne(stream: Stream): () => Promise<void> {
 async function loadPage(streams: readonly Stream[]): Promise<void> {
   await Promise.all(streams.map((stream) => request(stream, Math.ceil(Math.random() * PART_LEN_MAX))));
   await pause(Math.random() * 2 * PAGE_PAUSE_MS);
-}
-
-async function request(stream: Stream, len: number): Promise<void> {
-  const asked = new Uint8Array(4);
-  new DataView(asked.buffer).setUint32(0, len);
-  await writeAll(stream, asked);
-  await readExactly(stream, len);
 }
 
 /** Datagrams to the discard port (RFC 863) while the load is "bulk up": for a far end that runs nothing of ours. */
@@ -229,18 +231,4 @@ async function hog(): Promise<number> {
     await pause(0);
   }
   return 0;
-}
-
-async function readExactly(stream: Stream, len: number): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(len);
-  for (let at = 0; at < len;) {
-    const count = await stream.read(bytes.subarray(at));
-    if (count === null) throw new Error("the other side has ended");
-    at += count;
-  }
-  return bytes;
-}
-
-async function writeAll(stream: Stream, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await stream.write(bytes.subarray(at));
 }

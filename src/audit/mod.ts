@@ -2,7 +2,7 @@
 
 export { parseLoads } from "./blocks.ts";
 export { runAuditChild } from "./load_child.ts";
-export type { AuditOptions, AuditPorts, JitterChoice } from "./options.ts";
+export type { AuditOptions, AuditPorts, JitterChoice, TunnelMode } from "./options.ts";
 export { reportPage, type ReportSample } from "./report.ts";
 export { runAudit } from "./run.ts";
-export { LOAD_CLASSES } from "./session.ts";
+export { usualLoads } from "./session.ts";

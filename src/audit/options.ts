@@ -11,6 +11,9 @@ export interface AuditPorts extends DemoPorts {
 /** "on": as a tunnel has it by default; "off": none; "both": one after the other, half of the time each. */
 export type JitterChoice = "on" | "off" | "both";
 
+/** As in `[tunnel] mode`. */
+export type TunnelMode = "tun" | "udp" | "tcp";
+
 export interface AuditOptions {
   /** Of this program, for the report. */
   readonly version: string;
@@ -18,6 +21,7 @@ export interface AuditOptions {
   readonly minutes: number;
   readonly jitter: JitterChoice;
   readonly loads: readonly LoadClass[];
+  readonly mode: TunnelMode;
   readonly intervalNs: number;
   /** Packets of a slot. */
   readonly burst: number;

@@ -50,6 +50,11 @@ ${plots(direction)}
 <h3>What has to be exact, and the null</h3>
 ${gateList([...direction.judgement.exact, ...direction.judgement.null])}
 ${
+      direction.judgement.note === undefined
+        ? ""
+        : `<p class="fine">${escapeMarkup(direction.judgement.note)}</p>`
+    }
+${
       direction.judgement.loads.map((load) =>
         `<h3>${
           escapeMarkup(load.load)
@@ -133,12 +138,13 @@ function figure(caption: string, plot: Plot): string {
 }
 
 function footer(result: AuditResult): string {
-  const { version, date, machine, minutes, seed, packetLen, pollMode, schedFifo } = result;
+  const { version, mode, date, machine, minutes, seed, packetLen, pollMode, schedFifo } = result;
   const facts = [
     `i405 ${version}`,
     date,
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}`,
     `${fixed(minutes, 1)} min`,
+    `mode ${mode}`,
     `packets of ${packetLen} bytes`,
     `${pollMode}${schedFifo ? ", SCHED_FIFO" : ", no SCHED_FIFO"}`,
     `seed ${seed}`,

@@ -3,6 +3,7 @@
 import type { Machine } from "../demo/result.ts";
 import type { GateVerdict } from "./gate.ts";
 import type { DirectionJudgement } from "./judge.ts";
+import type { TunnelMode } from "./options.ts";
 
 /** One direction of one tunnel. Not judged: the pacer of that end shares its CPU with everything else here. */
 export interface AuditDirection {
@@ -35,6 +36,7 @@ export interface AuditResult {
   readonly intervalNs: number;
   readonly burst: number;
   readonly packetLen: number;
+  readonly mode: TunnelMode;
   readonly pollMode: string;
   readonly schedFifo: boolean;
   readonly tunnels: readonly AuditTunnel[];

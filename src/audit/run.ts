@@ -10,13 +10,12 @@ import { assertFolder, EXIT, onStage } from "../demo/stage.ts";
 import type { Jitter } from "../schedule/mod.ts";
 import type { Log } from "../status/log.ts";
 import { conclude, jitterText, keepRound, makeTraces, randomOf, roundsOf, timesOf } from "./course.ts";
-import { DirectionEvidence } from "./evidence.ts";
-import { judgeDirection } from "./judge.ts";
 import { AuditLab, type End, type LabPlan, SERVER_PORT } from "./lab.ts";
 import type { AuditOptions, AuditPorts } from "./options.ts";
 import { plotsOf } from "./plots.ts";
 import type { AuditTunnel } from "./result.ts";
 import { runTap } from "./run_tap.ts";
+import { evidenceFor } from "./tcp_evidence.ts";
 
 // Chosen here.
 const PACKET_LEN = 1400;
@@ -66,7 +65,7 @@ async function auditTunnel(
   log.info("starting a tunnel", { jitter: jitterText(jitter), cpus: JSON.stringify(plan.judgedEnds) });
   const lab = await AuditLab.open(site, plan);
   const evidence = DIRECTIONS.map((direction) =>
-    new DirectionEvidence({
+    evidenceFor(options.mode, {
       ...direction,
       serverPort: SERVER_PORT,
       intervalNs: options.intervalNs,
@@ -87,12 +86,7 @@ async function auditTunnel(
     directions: DIRECTIONS.map(({ name, from }, i) => ({
       name,
       isJudged: plan.judgedEnds.includes(from),
-      judgement: judgeDirection(evidence[i].exact, evidence[i].sessions, {
-        packetLen: PACKET_LEN,
-        isOwnLink: true,
-        jitter,
-        random,
-      }),
+      judgement: evidence[i].judge({ packetLen: PACKET_LEN, isOwnLink: true, jitter, random }),
       plots: plotsOf(evidence[i].sessions, options.intervalNs),
     })),
   };
@@ -110,6 +104,7 @@ function planOf(options: AuditOptions, cpus: readonly number[]): AuditPlan {
   const tunnel = {
     intervalNs: options.intervalNs,
     packetLen: PACKET_LEN,
+    mode: options.mode,
     jitter: options.jitter === "off" ? "none" : undefined,
     burst: options.burst,
   };

@@ -8,13 +8,12 @@ import type { Jitter } from "../schedule/mod.ts";
 import { meanAndSd } from "../base/statistics.ts";
 import type { Log } from "../status/log.ts";
 import { conclude, jitterText, keepRound, makeTraces, randomOf, roundsOf, timesOf } from "./course.ts";
-import { DirectionEvidence } from "./evidence.ts";
 import { fittedGrid } from "./features.ts";
-import { judgeDirection } from "./judge.ts";
 import type { Round } from "./lab.ts";
 import type { AuditOptions, AuditPorts, TapOptions } from "./options.ts";
 import { plotsOf } from "./plots.ts";
 import { Tap } from "./tap.ts";
+import { evidenceFor } from "./tcp_evidence.ts";
 
 // Chosen here.
 /** Rounding of planned times in the trace. */
@@ -68,12 +67,7 @@ async function tapAudit(options: Options, log: Log, ports: AuditPorts): Promise<
       directions: [{
         name: `client to server at ${options.tap.interfaceName}`,
         isJudged: true,
-        judgement: judgeDirection(evidence.exact, evidence.sessions, {
-          packetLen: undefined,
-          isOwnLink: false,
-          jitter,
-          random,
-        }),
+        judgement: evidence.judge({ packetLen: undefined, isOwnLink: false, jitter, random }),
         plots: plotsOf(evidence.sessions, intervalNs),
       }],
     };
@@ -85,7 +79,7 @@ async function tapAudit(options: Options, log: Log, ports: AuditPorts): Promise<
 }
 
 /** Interval and jitter are in the plan: a line through planned times over slot numbers, and how far they are from it. */
-function evidenceOf(rounds: readonly Round[], { tap: { serverPort }, burst }: Options) {
+function evidenceOf(rounds: readonly Round[], { mode, tap: { serverPort }, burst }: Options) {
   const { slots } = rounds[0].traces.client;
   if (slots.length < 2) {
     throw new DemoError("The plan has no slots of the time that was looked at: is its client running?");
@@ -97,7 +91,7 @@ function evidenceOf(rounds: readonly Round[], { tap: { serverPort }, burst }: Op
   const jitter: Jitter = sdNs < NO_JITTER_SHARE * slope
     ? { law: "none", sdNs: 0 }
     : { law: "gaussian", sdNs };
-  const evidence = new DirectionEvidence({
+  const evidence = evidenceFor(mode, {
     from: "client",
     interfaceIndex: 0,
     serverPort,

@@ -2,6 +2,7 @@
  * depend on one another; sessions, drawn in random order, do not. */
 
 import { median, quantile, sorted } from "../base/statistics.ts";
+import type { TunnelMode } from "./options.ts";
 import { featuresOf, PACKETS_MIN } from "./features.ts";
 
 /** What the machine and the tunnel do during a session. "idle" is what all others are compared with. */
@@ -13,8 +14,17 @@ export const LOAD_CLASSES = [
   "page-like bursts",
   "host busy",
   "other traffic",
+  "short requests",
+  "slow reader",
 ] as const;
 export type LoadClass = typeof LOAD_CLASSES[number];
+/** Those of programs that come by a proxy. */
+const PROXY_LOADS: readonly LoadClass[] = ["short requests", "slow reader"];
+
+/** What is made unless it is said otherwise. */
+export function usualLoads(mode: TunnelMode): LoadClass[] {
+  return LOAD_CLASSES.slice(1).filter((load) => mode !== "tun" || !PROXY_LOADS.includes(load));
+}
 
 /** Slots later than this are counted, ns. */
 export const LATE_NS = [20e3, 100e3, 1e6] as const;

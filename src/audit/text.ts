@@ -11,7 +11,7 @@ export function auditText(result: AuditResult): string {
   return [
     "",
     ...result.tunnels.flatMap(({ jitter, directions }) => [
-      `Jitter ${jitter}, slots of ${fixed(result.intervalNs / 1e6, 3)} ms${
+      `Mode ${result.mode}, jitter ${jitter}, slots of ${fixed(result.intervalNs / 1e6, 3)} ms${
         burstText(result.burst)
       }, ${result.pollMode}`,
       ...directions.flatMap((direction) => directionLines(direction, result.intervalNs)),
@@ -30,6 +30,7 @@ function directionLines({ name, isJudged, judgement }: AuditDirection, intervalN
     `  ${name}${isJudged ? "" : " (reported, not judged: its pacer shares a CPU with everything else here)"}`,
     ...judgement.exact.map(gateLine),
     ...judgement.null.map(gateLine),
+    ...(judgement.note === undefined ? [] : [`      ${judgement.note}`]),
     ...judgement.loads.flatMap((load) => loadLines(load, judgement.idleSessions, intervalNs)),
   ];
 }

@@ -9,6 +9,9 @@ export const INNER = { client: "10.140.5.2", server: "10.140.5.1" } as const;
 export const INTERVAL_NS = 1_000_000;
 export const PACKET_LEN = 1400;
 export const SERVER_PORT = 1405;
+/** Of a tunnel without a device: where its proxy listens, and the server's own address that it may be used for. */
+export const PROXY = "127.0.0.1:1080";
+export const BEYOND_SERVER = "127.0.0.1";
 const UP_WAIT_MS = 30_000;
 
 export interface EndPlan {
@@ -24,6 +27,8 @@ export interface EndPlan {
 export interface TunnelPlan {
   readonly intervalNs: number;
   readonly packetLen: number;
+  /** As in a configuration; undefined: a device. */
+  readonly mode?: "tun" | "udp" | "tcp";
   /** As in a configuration; undefined: the default. */
   readonly jitter?: string;
   /** Packets of a slot; 1 when left out. */
@@ -49,13 +54,14 @@ function pacing({ cpu, schedFifo, pollMode }: EndPlan): string {
 function clientToml(
   site: Site,
   plan: EndPlan,
-  { intervalNs, packetLen, jitter, burst = 1 }: TunnelPlan,
+  { intervalNs, packetLen, mode = "tun", jitter, burst = 1 }: TunnelPlan,
 ): string {
   const direction = `interval = "${intervalNs} ns"\npacket_length = ${packetLen}\nburst = ${burst}\n${
     jitter === undefined ? "" : `jitter = "${jitter}"\n`
   }`;
   return `[tunnel]
 peer = "${OUTER.server}:${SERVER_PORT}"
+mode = "${mode}"
 name = "demo"
 key_file = "client.key"
 
@@ -63,8 +69,7 @@ key_file = "client.key"
 ${direction}
 [down]
 ${direction}
-[tun]
-name = "i405"
+${mode === "tun" ? '[tun]\nname = "i405"' : `[socks]\nlisten = ["${PROXY}"]`}
 
 ${pacing(plan)}
 [status]
@@ -72,18 +77,24 @@ slot_trace = "${site.dir}/client.trace"
 `;
 }
 
-function serverToml(site: Site, plan: EndPlan, mtu: number | undefined): string {
+function serverToml(
+  site: Site,
+  plan: EndPlan,
+  mtu: number | undefined,
+  { mode = "tun" }: TunnelPlan,
+): string {
+  const device = `[tun]\nname = "i405s"\naddresses = ["${INNER.server}/24"]\n${
+    mtu === undefined ? "" : `mtu = ${mtu}\n`
+  }`;
   return `[server]
 listen = ["${OUTER.server}:${SERVER_PORT}"]
+modes = ["${mode}"]
 
-[tun]
-name = "i405s"
-addresses = ["${INNER.server}/24"]
-${mtu === undefined ? "" : `mtu = ${mtu}\n`}
+${mode === "tun" ? device : ""}
 [[client]]
 name = "demo"
 key_file = "server.key"
-addresses = ["${INNER.client}"]
+${mode === "tun" ? `addresses = ["${INNER.client}"]` : `allow = ["${BEYOND_SERVER}/32"]`}
 max_speed = "1 Gbit/s"
 
 ${pacing(plan)}
@@ -102,7 +113,7 @@ export async function startEnds(
   const key = await site.runSelf("client", "keygen");
   await site.file("client.key", key);
   await site.file("server.key", key);
-  const serverFile = await site.file("server.toml", serverToml(site, plans.server, mtu));
+  const serverFile = await site.file("server.toml", serverToml(site, plans.server, mtu, tunnel));
   const clientFile = await site.file("client.toml", clientToml(site, plans.client, tunnel));
   const server = site.startSelfOn(plans.server.confinedTo, "server", "server", "server", serverFile);
   const client = site.startSelfOn(plans.client.confinedTo, "client", "client", "client", clientFile);

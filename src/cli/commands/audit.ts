@@ -10,6 +10,7 @@ Examples:
   sudo i405 audit                        two minutes: gross faults
   sudo i405 audit --full                 three hours: enough sessions for every gate
   sudo i405 audit --minutes 20 --jitter off --loads host-busy --traces /tmp/audit
+  sudo i405 audit --mode tcp             a proxy over one TCP connection: segments, ACKs, windows
   sudo i405 audit --interface eth0 --plan client.trace --inner 10.140.5.1 --minutes 60
 
 Exit codes: 0 every gate holds, 1 one fails, 2 not shown by so few sessions, 77 no right to make it.
@@ -19,12 +20,14 @@ const QUICK_MINUTES = 2;
 const FULL_MINUTES = 180;
 const MINUTES_MAX = 10_000;
 const BURST_MAX = 44; // of 1,400 bytes in one call
-const LOADS_HELP = "bulk-up, bulk-down, one-in-flight, page-like-bursts, host-busy, other-traffic";
+const LOADS_HELP =
+  "bulk-up, bulk-down, one-in-flight, page-like-bursts, host-busy, other-traffic, short-requests, slow-reader";
 
 interface Options {
   readonly quick?: boolean;
   readonly full?: boolean;
   readonly minutes?: number;
+  readonly mode: AuditOptions["mode"];
   readonly jitter: AuditOptions["jitter"];
   readonly loads?: string;
   readonly interval: number;
@@ -78,12 +81,18 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
     .option("--full", `${FULL_MINUTES / 60} hours`)
     .option("--minutes <n>", "of measurement, in all", number(0.2, MINUTES_MAX, "minutes"))
     .option(
+      "--mode <mode>",
+      "of the tunnel: tun, or udp or tcp with a proxy",
+      choice("tun", "udp", "tcp"),
+      "tun" as const,
+    )
+    .option(
       "--jitter <which>",
       "on, off, or both one after the other",
       choice("on", "off", "both"),
       "both" as const,
     )
-    .option("--loads <names>", `some of ${LOADS_HELP} (default: all)`)
+    .option("--loads <names>", `some of ${LOADS_HELP} (default: all, the last two with a proxy)`)
     .option("--interval <us>", "between slots, in µs", number(100, 1e6, "microseconds"), 1000)
     .option("--burst <n>", "packets in each slot", whole(1, BURST_MAX), 1)
     .option("--poll-mode <mode>", "of the pacers", choice("sleepy", "hybrid", "spinny"), "hybrid" as const)
@@ -108,8 +117,11 @@ export function addAudit(program: Command, exit: (code: number) => void): void {
 }
 
 async function run(options: Options): Promise<number> {
-  const { LOAD_CLASSES, parseLoads, runAudit } = await import("../../audit/mod.ts");
+  const { parseLoads, runAudit, usualLoads } = await import("../../audit/mod.ts");
   const { interval, quick, full, minutes, loads, seed, ...rest } = options;
+  if (options.mode === "tcp" && options.burst > 1) {
+    throw new OperatorError("--burst is not for --mode tcp: a slot is one record there");
+  }
   const chosen = minutes ?? (full ? FULL_MINUTES : QUICK_MINUTES);
   const shim = openShim(shimPath());
   return await runAudit(
@@ -117,7 +129,7 @@ async function run(options: Options): Promise<number> {
       ...rest,
       version: VERSION,
       minutes: quick ? QUICK_MINUTES : chosen,
-      loads: loads === undefined ? LOAD_CLASSES.slice(1) : loadsOf(loads, parseLoads),
+      loads: loads === undefined ? usualLoads(options.mode) : loadsOf(loads, parseLoads),
       intervalNs: interval * 1e3,
       tap: tapOf(options),
       seed: seed ?? crypto.getRandomValues(new Uint32Array(1))[0],
@@ -127,8 +139,11 @@ async function run(options: Options): Promise<number> {
   );
 }
 
-function tapOf({ interface: interfaceName, plan, inner, port }: Options): AuditOptions["tap"] {
+function tapOf({ mode, interface: interfaceName, plan, inner, port }: Options): AuditOptions["tap"] {
   if (interfaceName === undefined) return undefined;
+  if (mode !== "tun" && inner !== undefined) {
+    throw new OperatorError(`--inner is an address in a tunnel with a device, and not with --mode ${mode}`);
+  }
   if (plan === undefined) {
     throw new OperatorError("--interface needs the plan of the client: --plan FILE, its status.slot_trace");
   }

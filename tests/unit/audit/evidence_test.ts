@@ -10,7 +10,7 @@ import { pairPackets, pathDelayNs, type PlannedSlot } from "../../../src/audit/p
 import { pcapOf } from "../../../src/audit/pcap.ts";
 import { plotsOf } from "../../../src/audit/plots.ts";
 import type { AuditResult } from "../../../src/audit/result.ts";
-import { LOAD_CLASSES } from "../../../src/audit/session.ts";
+import { usualLoads } from "../../../src/audit/session.ts";
 import { auditText } from "../../../src/audit/text.ts";
 import type { SeenFrame } from "../../../src/demo/seen_file.ts";
 import { INTERVAL_NS, seeded } from "./fixture.ts";
@@ -93,12 +93,20 @@ Deno.test("pairPackets() pairs the packets of burst slots, and gives the gaps wi
 });
 
 Deno.test("blockOrder() has every load equally often and as many idle blocks, in a random order", () => {
-  const loads = LOAD_CLASSES.slice(1);
+  const loads = usualLoads("tun");
   const order = blockOrder(96, loads, seeded(1));
   assert.equal(order.length, 96);
   assert.equal(order.filter((load) => load === "idle").length, 48);
   for (const load of loads) assert.equal(order.filter((name) => name === load).length, 8);
   assert.notDeepEqual(order, blockOrder(96, loads, seeded(2)));
+});
+
+Deno.test("usualLoads() has those of a proxy where there is one", () => {
+  assert.deepEqual(usualLoads("tcp").filter((load) => !usualLoads("tun").includes(load)), [
+    "short requests",
+    "slow reader",
+  ]);
+  assert.deepEqual(usualLoads("udp"), usualLoads("tcp"));
 });
 
 Deno.test("parseLoads() reads names and says which there are", () => {
@@ -246,6 +254,7 @@ Deno.test("auditText() and auditPage() name every gate, its figures and the verd
     intervalNs: INTERVAL_NS,
     burst: 1,
     packetLen: 1400,
+    mode: "tun",
     pollMode: "hybrid",
     schedFifo: true,
     tunnels: [{
