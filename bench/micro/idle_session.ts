@@ -9,11 +9,12 @@ import { Session } from "../../src/session/session.ts";
 import { Emitter } from "../../src/tunnel/emitter.ts";
 import type { TrainParameters } from "../../src/tunnel/messages.ts";
 import { CONNECTION_ID_LEN } from "../../src/tunnel/own_ids.ts";
+import { PacketQueue } from "../../src/tunnel/packet_queue.ts";
 import { Peer, SendKeys } from "../../src/tunnel/peer.ts";
 import { receiveRateOf, REKEY_RECORDS, sealingOf, sessionOptions } from "../../src/tunnel/rekey.ts";
 
 const GOAL = 16 * 1024;
-const QUEUE_LEN = 128 * 1024; // as a server's
+const QUEUE_PACKETS = 64; // as a server's
 const TRAIN: TrainParameters = {
   intervalNs: 10e6,
   jitterSdNs: 1e6,
@@ -41,7 +42,7 @@ const memory: Memory = {
 
 /** As the data Worker makes it when a client's parameters have come; the ring is the shim's own, and not counted. */
 function idlePeer(index: number): Peer {
-  const peer = new Peer(index, memory, QUEUE_LEN);
+  const peer = new Peer(index, memory, new PacketQueue(memory, QUEUE_PACKETS, index, () => 0));
   const secret = () => crypto.getRandomValues(new Uint8Array(32));
   const secrets = {
     ...{ suite: 0x1301, send: secret(), receive: secret(), sendMessageSeq: 4, receiveMessageSeq: 3 },

@@ -21,12 +21,17 @@ import type { Mail } from "./mailbox.ts";
 import { type ClientWorkerConfig, type Order, secretsOf } from "./messages.ts";
 import { newConnectionId } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
+import { packetQueueLen, queuePackets } from "./packet_queue.ts";
 import { withReserved } from "./reserved_blocks.ts";
 import type { StreamMuxes } from "./stream_muxes.ts";
 import { keepKeysFresh, receiveRateOf, sealingOf, sessionOptions } from "./rekey.ts";
 
 // Chosen here.
-const QUEUE_LEN = 256 * 1024;
+/** Full packets that wait at most. */
+const QUEUE_PACKETS = 128;
+/** A queue that holds so much of the train is read into eagerly, and drops; a shorter one leaves the rest in the kernel's,
+ * which holds back who sends from this machine. */
+const EAGER_NS = 20e6;
 /** Silence after which the session is taken for lost: this long, or this many intervals of the server. */
 const SILENCE_NS = 2e9;
 const SILENCE_INTERVALS = 20;
@@ -66,10 +71,11 @@ export class ClientPlane extends DataPlane {
     super(ports);
     this.#config = config;
     this.#inner = this.#newInner();
+    const blocks = withReserved(ports.memory, [packetQueueLen(QUEUE_PACKETS), REASSEMBLY_LEN], 1);
     this.#peer = new Peer(
       0,
-      withReserved(ports.memory, [QUEUE_LEN, REASSEMBLY_LEN], 1),
-      QUEUE_LEN,
+      blocks,
+      this.newQueue(blocks, QUEUE_PACKETS),
       this.#inner.frames,
     );
     this.#sockets = new ClientSockets(ports.memory, ports.io.io, config.down.intervalNs);
@@ -96,6 +102,7 @@ export class ClientPlane extends DataPlane {
       cid: newConnectionId(ports.entropy, this.#inner.cidLen),
       prefix: this.#inner.prefix,
     });
+    peer.queue.pace(up.intervalNs, Infinity, queuePackets(QUEUE_PACKETS, up));
     const keys = new SendKeys(emitter, ports.protection, this.throwawayKey());
     peer.train = { emitter, keys };
     peer.address = to;
@@ -331,16 +338,16 @@ export class ClientPlane extends DataPlane {
   }
 
   protected tunBudget(): number {
-    if (!this.#peer.open) return 0;
-    const bytes = this.#emitter.roomBytes - this.#peer.queue.payloadLen;
-    return bytes <= 0 ? 0 : Math.max(1, Math.floor(bytes / this.#emitter.plaintextLen));
+    const { open, queue } = this.#peer;
+    if (!open) return 0;
+    const { intervalNs, burst } = this.#config.up;
+    return queue.larges / burst * intervalNs > EAGER_NS ? Infinity : Math.max(0, queue.larges - queue.count);
   }
 
   protected tunPacket(off: number, len: number): void {
     const { mssMtu } = this.#peer;
     if (mssMtu > 0) clampMss(this.memory.u8, off, len, mssMtu);
-    if (!this.#peer.queue.push(off, len)) this.counters.add("inner_dropped_queue_full");
-    else {
+    if (this.#peer.queue.push(off, len)) {
       this.counters.add("inner_packets_out");
       this.counters.add("inner_bytes_out", len);
     }

@@ -31,6 +31,8 @@ export const COUNTER_NAMES = [
   "inner_packets_out",
   "inner_bytes_out",
   "inner_dropped_queue_full",
+  "inner_dropped_late",
+  "inner_marked_late",
   "inner_dropped_no_session",
   "inner_dropped_no_route",
   "inner_dropped_malformed",

@@ -3,6 +3,7 @@
  * 6 now and then: slot times, key changes, silence.
  * Nothing here knows a slot's moment but to sleep until there is room again. */
 
+import type { Memory } from "../ports/mod.ts";
 import { IO, KEY_MATERIAL, readAddress, RX, RX_FLAG, TUN_DESC } from "../ports/mod.ts";
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
@@ -16,6 +17,7 @@ import type { Emitter, Sealing } from "./emitter.ts";
 import { Inbound, type OpenedRecord, type RecordSource } from "./inbound.ts";
 import type { PlainAddress, WorkerEvent } from "./messages.ts";
 import { ROW_LEN } from "./packet_fates.ts";
+import { PacketQueue } from "./packet_queue.ts";
 import type { Peer } from "./peer.ts";
 import { Plane, type PlanePorts } from "./plane.ts";
 
@@ -49,6 +51,13 @@ export abstract class DataPlane extends Plane {
     this.#others = new Uint32Array(Math.max(rxCap, 1));
     this.#writes = this.memory.alloc(WRITE_MAX * TUN_DESC.size);
     this.#copies = this.memory.alloc(COPIES_MAX * COPY_STRIDE);
+  }
+
+  /** A queue in a block of `memory` with room for so many full packets. */
+  protected newQueue(memory: Memory, larges: number): PacketQueue {
+    const seed = new Uint32Array(1);
+    this.ports.entropy.fill(new Uint8Array(seed.buffer));
+    return new PacketQueue(memory, larges, seed[0], () => this.nowNs);
   }
 
   /** The peer of RX.peer, or undefined. */
@@ -288,11 +297,19 @@ export abstract class DataPlane extends Plane {
   protected countFraming(peers: Iterable<Peer | undefined>): void {
     let dropped = 0;
     let unknown = 0;
+    let [full, late, marked] = [0, 0, 0];
     for (const peer of peers) {
       if (peer === undefined) continue;
       dropped += peer.reassembler.droppedCount + peer.reassembler.counters.badRange;
       unknown += peer.unpacker.unknownControls;
+      const { counters } = peer.queue;
+      full += counters.full;
+      late += counters.late;
+      marked += counters.marked;
     }
+    this.counters.set("inner_dropped_queue_full", full);
+    this.counters.set("inner_dropped_late", late);
+    this.counters.set("inner_marked_late", marked);
     this.counters.set("inner_fragments_dropped", dropped);
     this.counters.set("inner_unknown_type", unknown);
     this.countStreams();

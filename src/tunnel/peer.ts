@@ -6,7 +6,7 @@ import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts"
 import type { Session } from "../session/session.ts";
 import type { Emitter, Move, Sealing } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
-import { PacketQueue } from "./packet_queue.ts";
+import type { PacketQueue } from "./packet_queue.ts";
 import { Roaming } from "./roaming.ts";
 
 interface KeyChange {
@@ -130,9 +130,9 @@ export class Peer implements InboundPeer {
   readonly reassembler: Reassembler;
 
   /** `frames`: of the inner protocol that it speaks, version 1 unless given. */
-  constructor(readonly index: number, memory: Memory, queueLen: number, frames?: FrameDialect) {
+  constructor(readonly index: number, memory: Memory, queue: PacketQueue, frames?: FrameDialect) {
     this.roaming = new Roaming(memory);
-    this.queue = new PacketQueue(memory, queueLen);
+    this.queue = queue;
     this.reassembler = new Reassembler(memory);
     this.unpacker = new Unpacker(memory.u8, this.reassembler, frames);
   }

@@ -25,6 +25,7 @@ import { type Order, secretsOf, type ServerWorkerConfig, type TrainParameters } 
 import { Moves } from "./moves.ts";
 import { OwnIds } from "./own_ids.ts";
 import { Peer, SendKeys } from "./peer.ts";
+import { packetQueueLen, queuePackets } from "./packet_queue.ts";
 import { withReserved } from "./reserved_blocks.ts";
 import { keepKeysFresh, sealingOf, sessionOptions } from "./rekey.ts";
 import type { ServerInner, ServerLine, TrainExtras } from "./server_inner.ts";
@@ -33,7 +34,8 @@ import { ServerInnerV1 } from "./server_inner_v1.ts";
 import { StrangerLimits } from "./stranger_limits.ts";
 
 // Chosen here.
-const QUEUE_LEN = 128 * 1024;
+/** Full packets that wait at most. */
+const QUEUE_PACKETS = 64;
 /** Clients whose queue and reassembly find memory whatever the others take; there may be many more. */
 const BUSY_RESERVED = 16;
 /** A queue longer than this much of the train only makes old packets. */
@@ -79,7 +81,7 @@ export class ServerPlane extends DataPlane {
     this.#limits = new StrangerLimits(ports.memory, ports.entropy);
     this.#peers = config.clients.map(() => undefined);
     const busy = Math.min(BUSY_RESERVED, config.clients.length);
-    this.#blocks = withReserved(ports.memory, [QUEUE_LEN, REASSEMBLY_LEN], busy);
+    this.#blocks = withReserved(ports.memory, [packetQueueLen(QUEUE_PACKETS), REASSEMBLY_LEN], busy);
     this.#rates = config.clients.map(() => 0);
     this.#inners = config.clients.map(() => undefined);
     this.#addresses = new AddressTable(ports.io);
@@ -140,7 +142,12 @@ export class ServerPlane extends DataPlane {
       ? new ServerInnerV0(this.#line(index), this.ports.clock.wallBaseNs())
       : new ServerInnerV1(this.#line(index));
     this.#inners[index] = inner;
-    return this.#peers[index] = new Peer(index, this.#blocks, QUEUE_LEN, inner.frames);
+    return this.#peers[index] = new Peer(
+      index,
+      this.#blocks,
+      this.newQueue(this.#blocks, QUEUE_PACKETS),
+      inner.frames,
+    );
   }
 
   #line(index: number): ServerLine {
@@ -347,6 +354,12 @@ export class ServerPlane extends DataPlane {
     } catch (error) {
       return `no train: ${(error as Error).message}`;
     }
+    const bytesPerNs = train.burst * train.datagramLen / train.intervalNs;
+    peer.queue.pace(
+      train.intervalNs,
+      Math.max(QUEUE_NS * bytesPerNs, QUEUE_PACKETS_MIN * train.datagramLen),
+      queuePackets(QUEUE_PACKETS, train),
+    );
     const keys = new SendKeys(emitter, this.ports.protection, sealingOf(session));
     peer.train = { emitter, keys };
     this.#keyTo(peer, session);
@@ -396,14 +409,7 @@ export class ServerPlane extends DataPlane {
       return this.counters.add("inner_dropped_no_session");
     }
     if (peer.mssMtu > 0) clampMss(this.memory.u8, off, len, peer.mssMtu);
-    const { train } = peer.train.emitter;
-    const limit = Math.max(
-      QUEUE_NS / train.intervalNs * train.burst * train.datagramLen,
-      QUEUE_PACKETS_MIN * train.datagramLen,
-    );
-    if (peer.queue.payloadLen + len > limit || !peer.queue.push(off, len)) {
-      return this.counters.add("inner_dropped_queue_full");
-    }
+    if (!peer.queue.push(off, len)) return;
     this.#active.add(peer);
     this.counters.add("inner_packets_out");
     this.counters.add("inner_bytes_out", len);

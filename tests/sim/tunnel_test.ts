@@ -231,7 +231,10 @@ Deno.test("hellos and Finished that come again once the session lives get no ans
     for (const bytes of handshake.filter((bytes) => bytes[0] !== 22)) {
       send.call(world.network, CLIENT_AT, SERVER_AT, bytes);
     }
-    for (const bytes of handshake.slice(1)) send.call(world.network, CLIENT_AT, SERVER_AT, bytes);
+    // A first hello, of message_seq 0, is answered by whoever is at home.
+    for (const bytes of handshake.filter((bytes) => bytes[0] !== 22 || bytes[18] !== 0)) {
+      send.call(world.network, CLIENT_AT, SERVER_AT, bytes);
+    }
     world.run(SECOND);
     assert.equal(answers(), before);
     assert.ok(Math.abs(world.network.traceOf("server").length - seen - 100) <= 1, "the train alone");
