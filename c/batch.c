@@ -197,6 +197,7 @@ static bool read_all(struct i405_io *io) {
   eventfd_t value;
   bool tun_sound = true;
   shim_receive(io);
+  for (int i = 0; i < 2; i++) shim_stamps_read(io->udp_fd[i]);
   shim_streams_read(io);
   if (io->tun_fd >= 0 && io->tun_max > 0) tun_sound = read_tun(io);
   if (io->event_fd >= 0 && eventfd_read(io->event_fd, &value) == 0) io->event = 1;

@@ -135,6 +135,9 @@ static const int32_t layout[] = {
   sizeof(struct i405_trace), FIELD(i405_trace, slot), FIELD(i405_trace, planned_ns), FIELD(i405_trace, actual_ns),
   FIELD(i405_trace, data_records), FIELD(i405_trace, flags),
 
+  sizeof(struct i405_stamps), FIELD(i405_stamps, count), FIELD(i405_stamps, sum_ns), FIELD(i405_stamps, sum2),
+  FIELD(i405_stamps, max_ns), FIELD(i405_stamps, min_ns), FIELD(i405_stamps, hist),
+
   sizeof(struct i405_file_info), FIELD(i405_file_info, regular), FIELD(i405_file_info, mode),
   FIELD(i405_file_info, uid),
 

@@ -417,6 +417,20 @@ I405_EXPORT int32_t i405_ring_start(uint32_t ring);
 /* Takes it out of the pacer; returns when the pacer no longer touches it (bounded wait), then frees it. */
 I405_EXPORT int32_t i405_ring_free(uint32_t ring);
 
+/* ---- transmit time stamps (stamps.c) ------------------------------------------------------------------------- */
+
+/* Of the kernel's stamp of a packet minus its slot's planned time, all rings of UDP together. Written by who polls. */
+struct i405_stamps {
+  double count, sum_ns, sum2, max_ns, min_ns;
+  double reserved;
+  uint32_t hist[I405_HIST_BUCKETS]; /* of |deviation|: i405_hist_bucket */
+};
+_Static_assert(sizeof(struct i405_stamps) == 48 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
+/* From now on each UDP socket that is opened has its transmissions stamped: every slot down to 1 ms, of shorter ones
+ * every 2^n-th, so that there are at most 1,000 in a second. Returns the offset of the counts or -errno. i405_io_poll
+ * takes the stamps in; without it none are counted. */
+I405_EXPORT int32_t i405_stamps_open(void);
+
 /* ---- host (host.c) ----------------------------------------------------------------------------------------- */
 
 /* Reads a whole small file (/proc, /sys, ...) -> length or -errno. path is NUL-terminated. */

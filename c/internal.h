@@ -115,6 +115,16 @@ typedef int (*shim_put)(void *where, const struct iovec *parts, int count);
 /* Returns how many of the packets were taken. */
 uint32_t shim_coalesce(const struct i405_desc *descs, uint32_t count, uint32_t offloads, shim_put put, void *where);
 
+/* ---- stamps.c; nothing but returns until i405_stamps_open ---- */
+
+void shim_stamps_socket(int fd); /* a new UDP socket, before anyone sends on it */
+void shim_stamps_forget(int fd); /* before it is closed */
+void shim_stamps_read(int fd);   /* what has come; never on the pacer's thread */
+/* Pacer: writes a control message at `control` that asks for a stamp of the datagram that it is sent with; returns its
+ * space. shim_stamps_failed: that one was not sent. */
+size_t shim_stamps_ask(int fd, double planned, void *control);
+void shim_stamps_failed(int fd);
+
 /* ---- tcp.c, stream.c ---- */
 
 /* Whether a record of `len` bytes would leave at once, as far as the socket tells: all before has been sent, and the

@@ -12,6 +12,7 @@
 #define BUF_MAX (1u << 14)
 #define TIMES_MAX (1u << 20) /* 10 s of slots 10 us apart */
 #define REPEAT_NS 1e9
+#define STAMP_EVERY_NS 1e6 /* transmit stamps come no closer */
 #define SEQ_MAX 281474976710656.0 /* 2^48, RFC 9147 section 4.2.2 */
 
 static struct {
@@ -172,6 +173,7 @@ int32_t i405_ring_new(uint32_t config_off) {
   double per_second = floor(REPEAT_NS / config.interval_ns);
   ring->history_count = per_second < 1 ? 1 : per_second > config.times_count ? config.times_count : (uint32_t)per_second;
   ring->segment = config.burst > 1;
+  while ((double)(ring->stamp_mask + 1) * config.interval_ns < STAMP_EVERY_NS) ring->stamp_mask = 2 * ring->stamp_mask + 1;
   ring->freeze_ns = 3000.0 * config.burst;
   ring->off = i405_alloc(sizeof(struct i405_ring) + TRAILER_LEN);
   ring->shared = pointer_or_null(ring->off);

@@ -90,6 +90,7 @@ struct ring {
   double time;   /* its time */
   bool time_dry;
   uint32_t taken;
+  uint64_t stamp_mask; /* slots whose number has none of these bits get a transmit stamp, if there are any */
   bool segment;     /* UDP_SEGMENT still believed to work */
   double freeze_ns; /* what a freeze costs, smoothed */
   /* of the slot that is frozen */

@@ -257,14 +257,20 @@ void ring_freeze(struct ring *ring) {
 
 static struct dest *dest_of(struct ring *ring) { return ring->away ? &ring->aside.dest : &ring->dest; }
 
-static void fill_message(struct ring *ring, struct msghdr *message) {
+/* `control`: SHIM_CONTROL_LEN bytes, zeros; there is room for more behind what this puts there. Returns whether a
+ * transmit stamp is asked for. */
+static bool fill_message(struct ring *ring, struct msghdr *message, uint8_t *control) {
   struct dest *dest = dest_of(ring);
   memset(message, 0, sizeof *message);
   message->msg_name = dest->to_len > 0 ? &dest->to : NULL;
   message->msg_namelen = dest->to_len;
   message->msg_iovlen = 1;
-  message->msg_control = dest->control_len > 0 ? dest->control : NULL;
-  message->msg_controllen = dest->control_len;
+  memcpy(control, dest->control, dest->control_len);
+  bool stamped = (ring->slot & ring->stamp_mask) == 0;
+  size_t stamp_len = stamped ? shim_stamps_ask(dest->fd, ring->time, control + dest->control_len) : 0;
+  message->msg_controllen = dest->control_len + stamp_len;
+  message->msg_control = message->msg_controllen > 0 ? control : NULL;
+  return stamp_len > 0;
 }
 
 /* A pending ICMP error took this call's place: clear it and say whether the send is to be repeated. */
@@ -288,21 +294,21 @@ static bool send_segmented(struct ring *ring, uint32_t *sent) {
   const struct dest *dest = dest_of(ring);
   uint16_t len = (uint16_t)ring->config.datagram_len;
   struct iovec part = {.iov_base = ring->sealed, .iov_len = (size_t)ring->config.burst * len};
-  fill_message(ring, &message);
-  memcpy(control, dest->control, dest->control_len);
-  struct cmsghdr *head = (struct cmsghdr *)(control + dest->control_len);
+  bool stamped = fill_message(ring, &message, control);
+  struct cmsghdr *head = (struct cmsghdr *)(control + message.msg_controllen);
   head->cmsg_level = IPPROTO_UDP;
   head->cmsg_type = UDP_SEGMENT;
   head->cmsg_len = CMSG_LEN(sizeof len);
   memcpy(CMSG_DATA(head), &len, sizeof len);
   message.msg_iov = &part;
   message.msg_control = control;
-  message.msg_controllen = dest->control_len + CMSG_SPACE(sizeof len);
+  message.msg_controllen += CMSG_SPACE(sizeof len);
   for (int tries = 0; tries < 2; tries++) {
     if (sendmsg(dest->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
       *sent = ring->config.burst;
       return true;
     }
+    if (stamped) shim_stamps_failed(dest->fd);
     if (errno == EINVAL || errno == EIO || errno == EOPNOTSUPP || errno == ENOPROTOOPT) return false;
     if (!clear_pending(dest->fd)) break;
   }
@@ -311,18 +317,24 @@ static bool send_segmented(struct ring *ring, uint32_t *sent) {
 
 static uint32_t send_singly(struct ring *ring) {
   struct msghdr message;
+  _Alignas(struct cmsghdr) uint8_t control[SHIM_CONTROL_LEN] = {0};
   struct iovec part = {.iov_len = record_len(ring)};
   uint32_t sent = 0;
   int32_t fd = dest_of(ring)->fd;
-  fill_message(ring, &message);
+  bool stamped = fill_message(ring, &message, control);
   message.msg_iov = &part;
   for (uint32_t i = 0; i < ring->config.burst; i++) {
     part.iov_base = ring->sealed + (uint64_t)i * ring->config.datagram_len;
     ssize_t result = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (result < 0 && stamped) shim_stamps_failed(fd);
     if (result < 0 && clear_pending(fd)) {
       result = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     sent += result >= 0;
+    if (!stamped) continue;
+    stamped = false; /* of a burst the first */
+    message.msg_controllen = dest_of(ring)->control_len;
+    if (message.msg_controllen == 0) message.msg_control = NULL;
   }
   return sent;
 }

@@ -132,6 +132,7 @@ int32_t i405_udp_open(uint32_t addr_off, uint32_t flags) {
     goto cleanup;
   }
   shim_addr_of(&bound, addr);
+  shim_stamps_socket(fd);
   return fd;
 cleanup:
   close(fd);
@@ -225,6 +226,7 @@ int32_t i405_route_probe(uint32_t to, uint32_t out) {
 int32_t i405_close(int32_t fd) {
   if (fd < 0) return -EBADF;
   if (shim_fd_in_ring(fd)) return -EBUSY;
+  shim_stamps_forget(fd);
   return close(fd) != 0 ? -errno : 0;
 }
 

@@ -67,6 +67,9 @@ export interface Shim {
   setDumpable(on: boolean): void;
   /** Keeps all CPUs out of idle states that take time to leave, until the process ends; false when it may not. */
   holdLatency(): boolean;
+  /** Has every UDP socket that is opened from now on ask the kernel when its slots' packets left; whoever polls takes
+   * the answers in. Returns the offset of the STAMPS struct, the same one each time. */
+  stampTransmits(): number;
   /** CPUs that the process might use when the shim was opened first. */
   cpuCount(): number;
   observeOpen(interfaceName: string): Observer;
@@ -170,5 +173,6 @@ function openHost(symbols: Symbols, memory: Memory) {
         return { local: readAddress(memory, at + 64)!, mtu };
       }),
     unlockedLen: () => symbols.i405_unlocked_len(),
+    stampTransmits: () => checked("have transmissions stamped", symbols.i405_stamps_open()),
   };
 }

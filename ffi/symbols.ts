@@ -108,6 +108,9 @@ export const SYMBOLS = {
   // int32_t i405_ring_free(uint32_t ring);
   i405_ring_free: { parameters: ["u32"], result: "i32" },
 
+  // int32_t i405_stamps_open(void);
+  i405_stamps_open: { parameters: [], result: "i32" },
+
   // int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
   i405_read_file: { parameters: ["u32", "u32", "u32"], result: "i32" },
   // int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info);

@@ -44,6 +44,7 @@ export interface TunnelOptions {
   readonly confinedTo?: Readonly<Partial<Record<Place, string>>>;
   /** As in a configuration; undefined: the default. */
   readonly jitter?: string;
+  readonly transmitStamps?: boolean;
 }
 
 export class Tunnel {
@@ -133,7 +134,9 @@ function clientToml(lab: Lab, options: TunnelOptions): string {
   const up = directionToml(options.up ?? single, options);
   const down = directionToml(options.down ?? single, options);
   return `[tunnel]\npeer = "${OUTER.server}:${PORT}"\nkey_file = "client.key"\n[up]\n${up}[down]\n${down}` +
-    `[status]\nsocket = "${lab.dir}/client.sock"\n${pacing(options, "client")}`;
+    `[status]\nsocket = "${lab.dir}/client.sock"\ntransmit_stamps = ${options.transmitStamps ?? false}\n${
+      pacing(options, "client")
+    }`;
 }
 
 function serverToml(lab: Lab, options: TunnelOptions): string {

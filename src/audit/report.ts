@@ -47,6 +47,7 @@ export function reportPage(samples: readonly ReportSample[], date: string): stri
 <code>i405 audit</code> measures.</p>
 </header>
 ${listOf(last.peers).map((peer, index) => peerSection(tableOf(peer), index, samples)).join("\n")}
+${transmitSection(last)}
 ${counterSection(last)}
 <footer>i405 ${text(last.version)} · ${escapeMarkup(date)} · ${timingText(tableOf(last.timing))}</footer>
 </main>
@@ -146,6 +147,19 @@ function rateFigure(samples: readonly ReportSample[], index: number): string {
 
 function countOf(document: unknown, index: number, key: string): number {
   return numberOf(tableOf(tableOf(listOf(tableOf(document).peers)[index]).slots)[key]);
+}
+
+/** What the kernel says of the packets, beside what the pacer says of its calls. */
+function transmitSection(status: Table): string {
+  const transmit = tableOf(status.transmit);
+  const count = numberOf(transmit.count);
+  const rows = QUANTILES.map(([key, name]) => [name, fixed(numberOf(transmit[key]) / 1e3, 3)]);
+  return `<section><h2>When packets left</h2>
+${
+    count > 0
+      ? rowsHtml([`Kernel's transmit stamps from plan (${count})`, "µs"], rows) + deviationFigure(transmit)
+      : "<p>No transmit stamps: set status.transmit_stamps; some interfaces, and TCP mode, have none.</p>"
+  }</section>`;
 }
 
 function counterSection(status: Table): string {

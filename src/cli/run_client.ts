@@ -22,7 +22,7 @@ import { endpointText } from "./network.ts";
 import { runTcpClient } from "./run_tcp_client.ts";
 import { Runtime } from "./runtime.ts";
 import { OuterSocket } from "./outer_socket.ts";
-import { openStatus, statusOf } from "./status_report.ts";
+import { openStatus, stampsOf, statusOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 
 // Chosen here.
@@ -41,6 +41,7 @@ export async function runClient(
 ): Promise<number> {
   if (config.mode === "tcp") return await runTcpClient(config, shim, shimPath, log, stop);
   for (const warning of config.warnings) log.warn(warning);
+  const stamps = stampsOf(config.status, shim);
   const runtime = new Runtime(shim, shimPath, log);
   const inner = config.mode === "tun"
     ? new ClientHost(config, shim, log)
@@ -55,7 +56,7 @@ export async function runClient(
     if (inner instanceof ClientHost) await inner.clean();
     const socket = shim.udpOpen({ ip: new Uint8Array(path.peer.ip.length), port: 0 });
     return await runTunnel(
-      { config, shim, log, runtime, path, rekeyRecords, inner, tunFd, udpFd: socket.fd },
+      { config, shim, log, runtime, path, rekeyRecords, inner, tunFd, udpFd: socket.fd, stamps },
       stop,
     );
   } finally {
@@ -76,6 +77,8 @@ interface Context {
   readonly inner: ClientHost | ClientStreams;
   readonly tunFd: number;
   readonly udpFd: number;
+  /** Of the shim, when transmissions are stamped. */
+  readonly stamps: number | undefined;
 }
 
 async function runTunnel(context: Context, stop: Stop): Promise<number> {
@@ -109,7 +112,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
         suite: control.suiteName,
         group: control.groupName,
         reconnects: control.reconnects,
-      }]),
+      }], context.stamps),
   );
   runtime.start(
     {

@@ -11,7 +11,7 @@ import { EXIT, OperatorError } from "./exit.ts";
 import { ServerClients } from "./server_clients.ts";
 import { ServerHost } from "./server_host.ts";
 import type { Serving, ServingContext } from "./serving.ts";
-import { openStatus, statusOf, sumOf } from "./status_report.ts";
+import { openStatus, stampsOf, statusOf, sumOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 import { TcpServing } from "./tcp_serving.ts";
 import { UdpServing } from "./udp_serving.ts";
@@ -38,6 +38,7 @@ export async function runServer(
   const clients = new ServerClients(config, log);
   const context = { config, shim, shimPath, log, clients, keys, policy, rekeyRecords };
   try {
+    stampsOf(config.status, shim); // before sockets are opened
     const servings = await open(context, host);
     for (const { key } of config.clients) key.wipe();
     return await serve(context, servings, stop);
@@ -65,9 +66,10 @@ async function open(context: ServingContext, host: ServerHost): Promise<readonly
 async function serve(context: ServingContext, servings: readonly Serving[], stop: Stop): Promise<number> {
   const { config, log } = context;
   const runtimes = servings.map(({ runtime }) => runtime);
+  const stamps = stampsOf(config.status, context.shim);
   const status = await openStatus(config.status, context.shim, runtimes, log, () => {
     const counters = sumOf(servings.map((serving) => serving.counters()));
-    return statusOf("server", context.shim, runtimes, counters, context.clients.list());
+    return statusOf("server", context.shim, runtimes, counters, context.clients.list(), stamps);
   });
   const ended = Promise.race(runtimes.map((runtime) => runtime.ended));
   const why = Promise.race([stop.asked, ended]);

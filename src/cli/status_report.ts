@@ -1,12 +1,12 @@
 /** The status document: what `i405 status` shows, and others read from the status socket. */
 
 import type { Shim } from "../../ffi/mod.ts";
-import { histogramBucketNs, histogramQuantile } from "../../ffi/mod.ts";
 import type { StatusConfig } from "../config/mod.ts";
-import { HIST_BUCKETS, RING, TRACE } from "../ports/mod.ts";
+import { RING, TRACE } from "../ports/mod.ts";
 import type { Log } from "../status/log.ts";
 import { type SlotTraceEntry, SlotTraceFile } from "../status/slot_trace.ts";
 import { StatusServer } from "../status/status_server.ts";
+import { callsOf, deviationOf, transmitsOf } from "./deviations.ts";
 import { DeviationLog } from "./deviation_log.ts";
 import type { RingView, Runtime } from "./runtime.ts";
 import { VERSION } from "./version.ts";
@@ -49,38 +49,19 @@ export function slotsOf(shim: Shim, ring: number): Record<keyof typeof SLOT_FIEL
   return out;
 }
 
-/** Deviation of the send call from the planned time, ns, since the ring's start. */
-function deviationOf(shim: Shim, ring: number) {
-  const { f64, u32 } = shim.memory;
-  const hist = u32.slice((ring + RING.hist) >> 2, ((ring + RING.hist) >> 2) + HIST_BUCKETS);
-  const sent = hist.reduce((sum, count) => sum + count, 0);
-  const at = (off: number) => f64[(ring + off) >> 3];
-  const mean = sent === 0 ? 0 : at(RING.devSumNs) / sent;
-  // A bucket's end can lie beyond the largest value in it, which is known.
-  const largest = Math.max(at(RING.devMaxNs), -at(RING.devMinNs));
-  const quantile = (q: number) => sent === 0 ? 0 : Math.min(largest, histogramQuantile(hist, q));
-  return {
-    count: sent,
-    p50_ns: quantile(0.5),
-    p90_ns: quantile(0.9),
-    p99_ns: quantile(0.99),
-    p999_ns: quantile(0.999),
-    max_ns: at(RING.devMaxNs),
-    min_ns: at(RING.devMinNs),
-    mean_ns: mean,
-    sd_ns: sent === 0 ? 0 : Math.sqrt(Math.max(0, at(RING.devSum2) / sent - mean * mean)),
-    /** [from ns, count] of each bucket of the absolute deviation that holds something. */
-    histogram: [...hist].flatMap((count, bucket) => count === 0 ? [] : [[histogramBucketNs(bucket), count]]),
-  };
+/** STAMPS of the shim when `config` wants transmissions stamped; before the first socket is opened. */
+export function stampsOf(config: StatusConfig, shim: Shim): number | undefined {
+  return config.transmitStamps ? shim.stampTransmits() : undefined;
 }
 
-/** The whole document, ready for JSON. */
+/** The whole document, ready for JSON. `stamps`: from stampsOf. */
 export function statusOf(
   role: "client" | "server",
   shim: Shim,
   runtimes: readonly Runtime[],
   handshakes: Readonly<Record<string, number>>,
   peers: readonly PeerStatus[],
+  stamps?: number,
 ) {
   return {
     role,
@@ -89,6 +70,7 @@ export function statusOf(
     pid: Deno.pid,
     memory: { rss: Deno.memoryUsage().rss, unlocked: shim.unlockedLen() },
     timing: runtimes[0].pacer,
+    ...(stamps === undefined ? {} : { transmit: deviationOf(shim, transmitsOf(stamps)) }),
     handshakes,
     counters: sumOf(runtimes.map(({ counters }) => counters.snapshot())),
     peers: peers.map(({ index, ...peer }) => {
@@ -98,7 +80,8 @@ export function statusOf(
         ...peer,
         interval_ns: view.intervalNs,
         slots: slotsOf(shim, view.ring),
-        deviation: deviationOf(shim, view.ring),
+        /** Of the send call from the planned time, since the ring's start. */
+        deviation: deviationOf(shim, callsOf(view.ring)),
       };
     }),
   };
@@ -173,7 +156,7 @@ export async function openStatus(
     ...(config.slotTrace === undefined ? [] : [traceSlots(config.slotTrace, shim, runtimes)]),
     ...(config.deviationEveryNs === undefined
       ? []
-      : [logDeviations(config.deviationEveryNs, shim, runtimes, log, document)]),
+      : [logDeviations(config, config.deviationEveryNs, shim, runtimes, log, document)]),
   ];
   return {
     traceCount: config.slotTrace === undefined ? 0 : TRACE_COUNT,
@@ -201,13 +184,14 @@ function traceSlots(path: string, shim: Shim, runtimes: readonly Runtime[]): () 
 }
 
 function logDeviations(
+  config: StatusConfig,
   everyNs: number,
   shim: Shim,
   runtimes: readonly Runtime[],
   log: Log,
   document: () => { readonly peers: readonly { readonly name: string }[] },
 ): () => void {
-  const deviations = new DeviationLog(shim, log);
+  const deviations = new DeviationLog(shim, log, stampsOf(config, shim));
   const timer = setInterval(
     () => deviations.write(ringsOf(runtimes), (index) => document().peers[index]?.name ?? String(index)),
     Math.max(DEVIATION_EVERY_MIN_MS, everyNs / 1e6),

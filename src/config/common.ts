@@ -55,6 +55,7 @@ interface CommonValues {
   readonly "status.socket"?: string;
   readonly "status.slot_trace"?: string;
   readonly "status.deviation_every"?: number;
+  readonly "status.transmit_stamps"?: boolean;
   readonly "log.level"?: LogConfig["level"];
   readonly "log.format"?: LogConfig["format"];
 }
@@ -74,6 +75,7 @@ export function commonOf(values: CommonValues, reading: Reading<Settings>, conte
       socket: path("status.socket"),
       slotTrace: path("status.slot_trace"),
       deviationEveryNs: values["status.deviation_every"],
+      transmitStamps: values["status.transmit_stamps"] ?? values["status.deviation_every"] !== undefined,
     }),
     log: Object.freeze<LogConfig>({
       level: values["log.level"] ?? "info",

@@ -84,6 +84,14 @@ const COMMON = {
     default: "never",
     alias: "outgoing-send-deviation-stats",
   }),
+  "status.transmit_stamps": setting(
+    kind.boolean,
+    "have the kernel tell when packets leave, for status and log",
+    {
+      default: "true with status.deviation_every",
+      alias: "transmit-stamps",
+    },
+  ),
   "log.level": setting(kind.choice("error", "warn", "info", "debug"), "least grave lines to log", {
     default: "info",
   }),

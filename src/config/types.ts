@@ -22,6 +22,8 @@ export interface StatusConfig {
   readonly slotTrace: string | undefined;
   /** ns between two lines of the log; undefined: none. */
   readonly deviationEveryNs: number | undefined;
+  /** Whether the kernel stamps when packets leave. */
+  readonly transmitStamps: boolean;
 }
 
 export interface LogConfig {

@@ -172,6 +172,16 @@ export const RING = {
 export const TRACE = { size: 32, slot: 0, plannedNs: 8, actualNs: 16, dataRecords: 24, flags: 28 } as const;
 export const TRACE_FLAG = { skipped: 1, late: 2, dry: 4, sendError: 8, socketFull: 16 } as const;
 
+export const STAMPS = {
+  size: 48 + 4 * HIST_BUCKETS,
+  count: 0,
+  sumNs: 8,
+  sum2: 16,
+  maxNs: 24,
+  minNs: 32,
+  hist: 48,
+} as const;
+
 export const FILE_INFO = { size: 12, regular: 0, mode: 4, uid: 8 } as const;
 
 export const SEEN = { size: 80, timeNs: 0, len: 8, direction: 12, head: 16, headLen: 64 } as const;

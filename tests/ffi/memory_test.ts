@@ -17,6 +17,7 @@ Deno.test("i405_layout() gives the sizes and offsets of src/ports/layout.ts", ()
     layouts.RING_CONFIG,
     layouts.RING,
     layouts.TRACE,
+    layouts.STAMPS,
     layouts.FILE_INFO,
     layouts.SEEN,
   ];

@@ -25,6 +25,21 @@ Deno.test("reportPage() shows slots, deviations, rates and what was dropped", ()
   assert.match(page, /inner dropped queue full<\/th><td>7/);
   assert.ok(!page.includes("records failed"));
   assert.equal(page.match(/<svg/g)?.length, 2);
+  assert.match(page, /No transmit stamps/);
+});
+
+Deno.test("reportPage() shows when packets left, where the kernel tells", () => {
+  const transmit = {
+    count: 1000,
+    p50_ns: 2100,
+    p99_ns: 5000,
+    max_ns: 22e3,
+    histogram: [[2048, 900], [4096, 100]],
+  };
+  const page = reportPage([{ atS: 0, document: { ...look(1000), transmit } }], "");
+  assert.match(page, /stamps from plan \(1000\)/);
+  assert.match(page, /P50<\/th><td>2\.100/);
+  assert.equal(page.match(/<svg/g)?.length, 3);
 });
 
 Deno.test("reportPage() makes something of every document", () => {

@@ -71,7 +71,12 @@ Deno.test(
     assert.deepEqual(config.peer, { host: "192.0.2.1", port: 1405 });
     assert.equal(config.up.speedBitsPerS, undefined);
     assert.equal(config.up.packetLength, undefined);
-    assert.deepEqual(config.status, { socket: undefined, slotTrace: undefined, deviationEveryNs: undefined });
+    assert.deepEqual(config.status, {
+      socket: undefined,
+      slotTrace: undefined,
+      deviationEveryNs: undefined,
+      transmitStamps: false,
+    });
     assert.deepEqual(config.log, { level: "info", format: "plain" });
     assert.equal(config.suites, undefined);
     assert.ok(Object.isFrozen(config) && Object.isFrozen(config.tun) && Object.isFrozen(config.up));
