@@ -161,7 +161,7 @@ export class TcpClientPlane extends TcpPlane {
     const state = this.ports.tcp.state(connection.fd);
     const recordLen = this.#peer.emitter!.train.datagramLen;
     if (state === undefined || recordLen <= recordLenMax(state, connection.from.ip.length)) return;
-    this.end(connection, "the path's segments have become shorter than the records");
+    this.retire(connection, "the path's segments have become shorter than the records");
   }
 
   #note(text: string): void {

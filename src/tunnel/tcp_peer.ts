@@ -16,6 +16,8 @@ export interface TcpConnection {
   session: TlsSession | undefined;
   /** Of a session. */
   peer: TcpPeer | undefined;
+  /** It has said that it is over, and ends then; undefined: it has not. */
+  retiring: { readonly reason: string; readonly atNs: number } | undefined;
 }
 
 export class TcpPeer {

@@ -22,6 +22,9 @@ import { type TcpConnection, TcpPeer } from "./tcp_peer.ts";
 // Chosen here.
 /** Goodbye: how many slots carry the close frame. */
 const CLOSE_SLOTS = 3;
+/** From close_notify to the end of its connection: the slots before it, and something for the way. */
+const RETIRE_MIN_NS = 100e6;
+const RETIRE_MAX_NS = 5e9;
 /** A KeyUpdate is handed to the pacer so long before its slot. */
 const UPDATE_AHEAD_NS = 5e9;
 
@@ -118,7 +121,10 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
       this.ports.tcp.close(fd);
       return undefined;
     }
-    const connection = { id, fd, from, deadlineNs, session: undefined, peer: undefined };
+    const connection: TcpConnection = {
+      ...{ id, fd, from, deadlineNs },
+      ...{ session: undefined, peer: undefined, retiring: undefined },
+    };
     this.connections.set(id, connection);
     return connection;
   }
@@ -139,6 +145,29 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
     if (peer === undefined) this.tell({ type: "tls end", connection: connection.id, reason });
     this.lost(connection, reason);
     this.#closeFiles();
+  }
+
+  /** Ends a connection that works, and no longer serves: first close_notify in a slot (RFC 8446 §6.1), so that the other
+   * side can tell this from a connection that was cut. One that another has taken the place of cannot say so: slots are
+   * the new one's. */
+  protected retire(connection: TcpConnection, reason: string): void {
+    const { peer } = connection;
+    if (connection.retiring !== undefined || peer?.emitter === undefined) return;
+    peer.open = false; // streams go on over the next connection
+    const { emitter } = peer;
+    if (!emitter.content(CONTENT_TYPE.alert, emitAlert(ALERT.closeNotify))) {
+      this.counters.add("control_dropped");
+    }
+    const atNs = this.nowNs +
+      Math.min(RETIRE_MAX_NS, RETIRE_MIN_NS + emitter.waiting * emitter.train.intervalNs);
+    connection.retiring = { reason, atNs };
+  }
+
+  #endRetired(): void {
+    for (const connection of [...this.connections.values()]) {
+      const { retiring } = connection;
+      if (retiring !== undefined && this.nowNs >= retiring.atNs) this.end(connection, retiring.reason);
+    }
   }
 
   #closeFiles(): void {
@@ -221,6 +250,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
       this.counters.add("tcp_malformed");
       return this.end(connection, "what came is no TLS");
     }
+    if (connection.retiring !== undefined) return this.end(connection, connection.retiring.reason);
     this.end(connection, errno === 0 ? "the other side closed the connection" : `connection error ${errno}`);
   }
 
@@ -299,6 +329,7 @@ export abstract class TcpPlane extends Plane<TcpPlanePorts> {
 
   protected housekeeping(): void {
     this.#closeFiles();
+    this.#endRetired();
     for (const peer of this.peers()) this.keep(peer);
     for (const connection of [...this.connections.values()]) {
       if (connection.session !== undefined || this.nowNs < connection.deadlineNs) continue;

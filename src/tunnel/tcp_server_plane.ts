@@ -239,7 +239,7 @@ export class TcpServerPlane extends TcpPlane {
       const state = this.ports.tcp.state(connection.fd);
       const most = state === undefined ? Infinity : recordLenMax(state, connection.from.ip.length);
       if (emitter.train.datagramLen > most) {
-        this.end(connection, "the path's segments have become shorter than the records");
+        this.retire(connection, "the path's segments have become shorter than the records");
       }
     }
   }

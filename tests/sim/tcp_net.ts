@@ -47,6 +47,8 @@ export class TcpNet {
   readonly trace: TracedWrite[] = [];
   /** Until then nothing leaves: sockets are full. */
   stalledUntilNs = 0;
+  /** As each connection is told, whatever it sends. */
+  mss = MSS;
   listener: TcpSide | undefined;
   readonly #delayNs: number;
   readonly #sockets = new Map<number, Socket>();
@@ -191,7 +193,9 @@ export class TcpSide implements StreamIo, PacketIo {
 
   state(fd: number): TcpState | undefined {
     const isThere = this.#net.get(fd)?.isOver === false;
-    return isThere ? { mss: MSS, hasTimestamps: true, hasSack: true, rttNs: 0, retransmits: 0 } : undefined;
+    return isThere
+      ? { mss: this.#net.mss, hasTimestamps: true, hasSack: true, rttNs: 0, retransmits: 0 }
+      : undefined;
   }
 
   close(fd: number): boolean {

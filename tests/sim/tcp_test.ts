@@ -159,6 +159,26 @@ Deno.test("the first byte of a new stream waits two slots beside the round trip,
   );
 });
 
+Deno.test("a path whose segments have become shorter: close_notify, another connection, shorter records, no byte lost", () => {
+  const world = upWorld({ seed: SEED });
+  open(world, 3, 20_000, 20_000);
+  world.net.mss = 600;
+  world.run(34e9);
+  assertDone(world);
+  open(world, 3, 20_000, 20_000);
+  world.run(4e9);
+  assertDone(world);
+  const reasons = [world.client, world.server].flatMap(({ events }) =>
+    events.flatMap((event) => event.type === "closed" || event.type === "tls gone" ? [event.reason] : [])
+  );
+  assert.deepEqual(reasons.toSorted(), [
+    "peer closed",
+    "the path's segments have become shorter than the records",
+  ]);
+  const shorter = world.net.trace.slice(-1000).map(({ len }) => len);
+  assert.deepEqual([...new Set(shorter)], [600 - 28]);
+});
+
 Deno.test("a server that was away for long is found again within the longest pause between two tries", () => {
   const world = upWorld({ seed: SEED });
   const { listener } = world.net;
