@@ -92,7 +92,8 @@ _Static_assert(sizeof(struct i405_addr) == 24, "ffi/layout.ts reads this struct 
 
 /* A non-blocking UDP socket bound to the address at `off` (port 0: any; the real one is written back). Sets
  * DF/PMTU = PROBE, RECVERR off, large buffers (FORCE where allowed), IPV6_V6ONLY, PKTINFO on, fixed TTL 64, TOS 0,
- * flow label 0, UDP_GRO where the kernel has it. Unconnected. flags must be 0. Returns the fd or -errno. */
+ * flow label 0, UDP_GRO where the kernel has it. Unconnected. flags: bit 0 has all it
+ * sends say ECT(0), else Not-ECT. Returns the fd or -errno. */
 I405_EXPORT int32_t i405_udp_open(uint32_t addr, uint32_t flags);
 /* Datagrams that the kernel has dropped since the socket was made, since its buffer was full. */
 I405_EXPORT int32_t i405_udp_drops(int32_t fd);
@@ -150,6 +151,7 @@ enum {
 };
 #define I405_RX_STREAM 2u
 #define I405_RX_BY_ID 4u
+#define I405_RX_ECN_SHIFT 4 /* of a datagram: the two bits of its IP header (RFC 3168) */
 
 /* Datagrams received in one piece (UDP_GRO) are told one by one. Buffers are so far apart that their beginnings do not
  * share cache sets. */
@@ -162,7 +164,7 @@ struct i405_rx {         /* one received datagram, or one thing that a stream ha
   uint32_t len;
   int32_t peer;          /* from i405_peer_set: of the connection id if its first record has one, else of the address;
                             or -1; of a stream: its id */
-  uint32_t flags;        /* bit 0 truncated; bit 1 of a stream; bit 2 peer by connection id; bits 8.. index of the UDP
+  uint32_t flags;        /* bit 0 truncated; bit 1 of a stream; bit 2 peer by connection id; bits 4, 5 of a datagram its ECN; bits 8.. index of the UDP
                             fd it came in on (0 or 1) */
   struct i405_addr from;
   struct i405_addr to;   /* local address (PKTINFO); family 0 if not known */

@@ -7,7 +7,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#define CONTROL_LEN 96u
+#define CONTROL_LEN 128u
 
 /* What one call has received. */
 struct piece {
@@ -15,6 +15,7 @@ struct piece {
   double time_ns;
   uint32_t off, left, step; /* what is still to be told; length of each datagram but the last */
   uint32_t which;           /* socket */
+  uint32_t ecn;             /* of the IP header, the same of all in the piece */
 };
 
 /* Behind the buffers. */
@@ -50,6 +51,12 @@ static void read_control(struct msghdr *message, struct piece *piece) {
       to->family = 6;
       memcpy(to->ip, &info.ipi6_addr, 16);
       if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) to->scope = info.ipi6_ifindex;
+    } else if (head->cmsg_level == IPPROTO_IP && head->cmsg_type == IP_TOS) {
+      piece->ecn = *CMSG_DATA(head) & 3;
+    } else if (head->cmsg_level == IPPROTO_IPV6 && head->cmsg_type == IPV6_TCLASS) {
+      int class;
+      memcpy(&class, CMSG_DATA(head), sizeof class);
+      piece->ecn = (uint32_t)class & 3;
     } else if (head->cmsg_level == IPPROTO_UDP && head->cmsg_type == UDP_GRO) {
       int step;
       memcpy(&step, CMSG_DATA(head), sizeof step);
@@ -66,7 +73,7 @@ static void tell(struct i405_io *io, struct received *received) {
     struct i405_rx *rx = (struct i405_rx *)shim_at(io->rx_descs) + io->rx_count++;
     *rx = (struct i405_rx){
       .off = piece->off, .len = len < I405_RX_STRIDE ? len : I405_RX_STRIDE,
-      .flags = (len > I405_RX_STRIDE ? 1u : 0u) | piece->which << 8,
+      .flags = (len > I405_RX_STRIDE ? 1u : 0u) | piece->ecn << I405_RX_ECN_SHIFT | piece->which << 8,
       .from = piece->from, .to = piece->to, .time_ns = piece->time_ns,
     };
     shim_find_peer(rx);

@@ -20,6 +20,7 @@
 #define RECEIVE_BUFFER_LEN (32 << 20)
 #define SEND_BUFFER_LEN (4 << 20)
 #define OUTER_TTL 64
+#define ECT0 2 /* RFC 3168 section 5 */
 
 socklen_t shim_sockaddr_of(const struct i405_addr *addr, struct sockaddr_storage *out) {
   memset(out, 0, sizeof *out);
@@ -91,7 +92,7 @@ static void enlarge_buffers(int fd) {
   if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_LEN) != 0) set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_LEN);
 }
 
-static int set_options(int fd, bool v6) {
+static int set_options(int fd, bool v6, int tos) {
   enlarge_buffers(fd);
   set(fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0; without it datagrams come one by one */
   int failed = 0;
@@ -101,14 +102,16 @@ static int set_options(int fd, bool v6) {
     failed |= set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
     failed |= set(fd, IPPROTO_IPV6, IPV6_RECVERR, 0);
     failed |= set(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, OUTER_TTL);
-    failed |= set(fd, IPPROTO_IPV6, IPV6_TCLASS, 0);
+    failed |= set(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
+    failed |= set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     failed |= set(fd, IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 0);
     failed |= set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   } else {
     failed |= set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE); /* DF, and the path's claims are not believed */
     failed |= set(fd, IPPROTO_IP, IP_RECVERR, 0);
     failed |= set(fd, IPPROTO_IP, IP_TTL, OUTER_TTL);
-    failed |= set(fd, IPPROTO_IP, IP_TOS, 0);
+    failed |= set(fd, IPPROTO_IP, IP_TOS, tos);
+    failed |= set(fd, IPPROTO_IP, IP_RECVTOS, 1);
     failed |= set(fd, IPPROTO_IP, IP_PKTINFO, 1);
   }
   set(fd, SOL_SOCKET, SO_PRIORITY, SHIM_OUTER_PRIORITY); /* after the type of service, which sets another one */
@@ -121,10 +124,10 @@ int32_t i405_udp_open(uint32_t addr_off, uint32_t flags) {
   struct i405_addr *addr = shim_at(addr_off);
   struct sockaddr_storage bound;
   socklen_t len = shim_sockaddr_of(addr, &bound);
-  if (len == 0 || flags != 0) return -EINVAL;
+  if (len == 0 || (flags & ~1u) != 0) return -EINVAL;
   int fd = socket(bound.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  result = set_options(fd, addr->family == 6);
+  result = set_options(fd, addr->family == 6, (flags & 1) != 0 ? ECT0 : 0);
   if (result != 0) goto cleanup;
   result = -EINVAL;
   if (bind(fd, (struct sockaddr *)&bound, len) != 0 || getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {

@@ -44,7 +44,10 @@ export interface Shim {
   /** A listening TCP socket; port 0 takes any. `address` is the one really bound. */
   tcpListen(address: EndpointAddress): { readonly fd: number; readonly address: EndpointAddress };
   /** A bound, unconnected, non-blocking UDP socket; port 0 takes any. `address` is the one really bound. */
-  udpOpen(address: EndpointAddress): { readonly fd: number; readonly address: EndpointAddress };
+  udpOpen(
+    address: EndpointAddress,
+    ecn?: boolean,
+  ): { readonly fd: number; readonly address: EndpointAddress };
   /** Opens or attaches to a TUN device; the kernel completes a `name` like "i405%d". */
   tunOpen(
     name: string,
@@ -115,10 +118,10 @@ function withBlock<T>(memory: Memory, len: number, body: (at: number) => T): T {
 
 function openFiles(symbols: Symbols, memory: Memory) {
   return {
-    udpOpen: (address: EndpointAddress) =>
+    udpOpen: (address: EndpointAddress, ecn = false) =>
       withBlock(memory, ADDR.size, (at) => {
         writeAddress(memory, at, address);
-        const fd = checked("open a UDP socket", symbols.i405_udp_open(at, 0));
+        const fd = checked("open a UDP socket", symbols.i405_udp_open(at, ecn ? 1 : 0));
         return { fd, address: readAddress(memory, at)! };
       }),
     tcpListen: (address: EndpointAddress) =>

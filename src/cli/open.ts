@@ -40,9 +40,10 @@ function tunRemedy(errno: string, name: string): string {
 export function openUdpSocket(
   shim: Shim,
   address: EndpointAddress,
+  ecn: boolean,
 ): { fd: number; address: EndpointAddress } {
   try {
-    return shim.udpOpen(address);
+    return shim.udpOpen(address, ecn);
   } catch (error) {
     if (!(error instanceof ShimError)) throw error;
     throw new OperatorError(`Cannot listen on ${endpointText(address)}: ${listenRemedy(error.errnoName)}`);

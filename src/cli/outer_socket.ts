@@ -15,6 +15,8 @@ const LOOK_MS = 250;
 
 export interface OuterSocketPorts {
   readonly shim: Shim;
+  /** Whether all packets say that they may be marked. */
+  readonly ecn: boolean;
   readonly log: Log;
   order(order: Order): void;
   close(fd: number): void;
@@ -84,9 +86,9 @@ export class OuterSocket {
   }
 
   #change(slot: number): void {
-    const { shim, log } = this.#ports;
+    const { shim, log, ecn } = this.#ports;
     try {
-      const { fd } = shim.udpOpen({ ip: new Uint8Array(this.#peer.ip.length), port: 0 });
+      const { fd } = shim.udpOpen({ ip: new Uint8Array(this.#peer.ip.length), port: 0 }, ecn);
       this.#fds.add(fd);
       this.#ports.order({ type: "move", fd, slot });
     } catch (error) {

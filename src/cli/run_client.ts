@@ -54,7 +54,7 @@ export async function runClient(
     if (!isSearched(config)) logPlan(config, path, log);
     const tunFd = inner instanceof ClientHost ? inner.openTun() : -1;
     if (inner instanceof ClientHost) await inner.clean();
-    const socket = shim.udpOpen({ ip: new Uint8Array(path.peer.ip.length), port: 0 });
+    const socket = shim.udpOpen({ ip: new Uint8Array(path.peer.ip.length), port: 0 }, config.ecn);
     return await runTunnel(
       { config, shim, log, runtime, path, rekeyRecords, inner, tunFd, udpFd: socket.fd, stamps },
       stop,
@@ -87,6 +87,7 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
   const streams = inner instanceof ClientStreams ? inner : undefined;
   const outer = new OuterSocket(path.peer, path.local, udpFd, {
     shim,
+    ecn: config.ecn,
     log,
     order: (order) => runtime.order(order),
     close: (fd) => runtime.close(fd),

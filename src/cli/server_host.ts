@@ -32,7 +32,7 @@ export class ServerHost {
   }
 
   openSocket(address: EndpointAddress): { fd: number; address: EndpointAddress } {
-    return openUdpSocket(this.#shim, address);
+    return openUdpSocket(this.#shim, address, this.#config.ecn);
   }
 
   openTun(): number {

@@ -44,6 +44,7 @@ export function clientConfig(source: TomlSource, overrides: Overrides, context: 
     monitorPackets: monitorPath(reading, context),
     name: values["tunnel.name"] ?? "client",
     pathMtu: values["tunnel.path_mtu"] ?? (isV0 ? "interface" : "search"),
+    ecn: values["tunnel.ecn"] ?? false,
     rotateNs: isV0 || values["tunnel.rotate"] === "never" ? undefined : values["tunnel.rotate"],
     key: key!,
     identity: identityOf(reading, "tunnel.", values["tunnel.identity"], isV0),
@@ -68,6 +69,9 @@ function checkTunnel(reading: Reading<typeof CLIENT_SETTINGS>): void {
   }
   if (values["tunnel.mode"] === "tcp" && reading.place("tunnel.path_mtu") !== undefined) {
     reading.problem("tunnel.path_mtu", "TCP finds its segments' length itself; leave it out");
+  }
+  if (values["tunnel.mode"] === "tcp" && reading.place("tunnel.ecn") !== undefined) {
+    reading.problem("tunnel.ecn", "over TCP it is the system's affair (net.ipv4.tcp_ecn); leave it out");
   }
   if (values["tunnel.protocol"] === "v0") return checkV0(reading);
   for (const key of ["tunnel.monitor_packets", "tunnel.i_accept_guessing"]) {

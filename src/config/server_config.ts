@@ -55,6 +55,7 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
       clampMss: values["tun.clamp_mss"] ?? true,
     }),
     clients: Object.freeze(clients),
+    ecn: values["server.ecn"] ?? false,
     nat: Object.freeze({ masquerade: values["nat.masquerade"] ?? false }),
     ...crypto,
     ...common,

@@ -145,6 +145,11 @@ export const CLIENT_SETTINGS = {
     "the longest packet that passes: found by probes before the first slot, the interface's MTU, or a length",
     { default: "search" },
   ),
+  "tunnel.ecn": setting(
+    kind.boolean,
+    "every outer packet says that routers may mark it instead of dropping (ECT(0)), whatever is inside",
+    { default: "false" },
+  ),
   "tunnel.rotate": setting(kind.period, "take another source port and connection id so often", {
     default: "never",
   }),
@@ -192,6 +197,11 @@ export const FORWARD_SETTINGS = {
 export const SERVER_SETTINGS = {
   "server.listen": setting(kind.listen, "addresses and ports to listen at", { default: "0.0.0.0:1405" }),
   "server.modes": setting(kind.choices(...MODES), "modes of clients that are served", { default: "tun" }),
+  "server.ecn": setting(
+    kind.boolean,
+    "every outer packet says that routers may mark it instead of dropping (ECT(0)), whatever is inside",
+    { default: "false" },
+  ),
   ...prefixed("server", CRYPTO),
   "tun.name": setting(kind.interfaceName, "name of the TUN device", { default: "i405s" }),
   "tun.addresses": setting(kind.prefixes, "inner addresses of the server, with their networks"),

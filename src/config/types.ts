@@ -34,6 +34,8 @@ export interface LogConfig {
 interface CommonConfig {
   /** The file as it was named; undefined when all came from flags. */
   readonly file: string | undefined;
+  /** Outer packets say ECT(0), all of them; else Not-ECT. */
+  readonly ecn: boolean;
   /** The preferred first; never empty. Undefined: all, by what the CPU does fast. */
   readonly suites: readonly SuiteName[] | undefined;
   /** The preferred first; never empty. */

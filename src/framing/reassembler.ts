@@ -78,6 +78,8 @@ export class Reassembler {
   /** Bytes that have arrived. */
   readonly #arrived: Uint16Array;
   /** Per place: count of stretches, and their starts and ends, ascending, not touching. */
+  /** Whether a fragment came in a record that had met congestion. */
+  readonly #marks: Uint8Array;
   readonly #stretches: Uint8Array;
   readonly #starts: Uint16Array;
   readonly #ends: Uint16Array;
@@ -92,6 +94,7 @@ export class Reassembler {
     this.#numbers = new Float64Array(packets);
     this.#totals = new Uint16Array(packets);
     this.#arrived = new Uint16Array(packets);
+    this.#marks = new Uint8Array(packets);
     this.#stretches = new Uint8Array(packets);
     this.#starts = new Uint16Array(packets * GAPS_MAX);
     this.#ends = new Uint16Array(packets * GAPS_MAX);
@@ -122,9 +125,11 @@ export class Reassembler {
     const storage = this.#base + place * PACKET_MAX_LEN;
     this.#memory.u8.copyWithin(storage + offset, srcOff, srcOff + len);
     this.#arrived[place] += len;
+    if (this.isMarked) this.#marks[place] = 1;
     if (last) this.#totals[place] = end;
     if (this.#totals[place] === 0 || this.#arrived[place] !== this.#totals[place]) return 0;
     this.completedLen = this.#totals[place];
+    this.completedMarked = this.#marks[place] === 1;
     this.counters.completed++;
     this.#state[place] = EMPTY;
     return storage;
@@ -132,6 +137,10 @@ export class Reassembler {
 
   /** Length of the packet that `add` completed last. */
   completedLen = 0;
+  /** To be set for each record: whether the network has marked it (RFC 3168). */
+  isMarked = false;
+  /** Whether a record was marked that brought a fragment of the packet that `add` completed last: RFC 3168 §5.3. */
+  completedMarked = false;
 
   /** Whether a packet at `off` lies in this storage, so that it must be used before the next `add`. */
   holds(off: number): boolean {
@@ -210,6 +219,7 @@ export class Reassembler {
     this.#numbers[place] = number;
     this.#totals[place] = 0;
     this.#arrived[place] = 0;
+    this.#marks[place] = 0;
     this.#stretches[place] = 0;
     return place;
   }

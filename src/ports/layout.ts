@@ -23,8 +23,9 @@ export const ADDR = { size: 24, family: 0, port: 2, scope: 4, ip: 8 } as const;
 export const ADDR_FAMILY_ID = 8;
 
 export const RX = { size: 72, off: 0, len: 4, peer: 8, flags: 12, from: 16, to: 40, timeNs: 64 } as const;
-/** `stream`: something that a stream has to tell, a STREAM_EVENT from `eventShift` on. */
-export const RX_FLAG = { truncated: 1, stream: 2, byId: 4, eventShift: 4, fdShift: 8 } as const;
+/** `stream`: something that a stream has to tell, a STREAM_EVENT from `eventShift` on; of a datagram there are the two
+ * bits of ECN in its IP header. */
+export const RX_FLAG = { truncated: 1, stream: 2, byId: 4, eventShift: 4, ecnShift: 4, fdShift: 8 } as const;
 export const RX_STRIDE = 2048;
 /** Where datagrams are received, several in one piece. */
 export const RECEIVE_LEN = 32 * (65_536 + 2112) + 4096;

@@ -33,6 +33,8 @@ export const COUNTER_NAMES = [
   "inner_dropped_queue_full",
   "inner_dropped_late",
   "inner_marked_late",
+  "inner_dropped_congested",
+  "inner_marked_congested",
   "inner_dropped_no_session",
   "inner_dropped_no_route",
   "inner_dropped_malformed",

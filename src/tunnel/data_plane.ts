@@ -8,6 +8,7 @@ import { IO, KEY_MATERIAL, readAddress, RX, RX_FLAG, TUN_DESC } from "../ports/m
 import { ALERT, emitAlert } from "../wire/alert.ts";
 import { CONTENT_TYPE } from "../wire/content_type.ts";
 import { isUnifiedHeader } from "../wire/dtls_unified_header.ts";
+import { decapsulatedEcn, ECN, ecnOf, setEcn } from "../wire/ecn.ts";
 import { INNER_TYPE } from "../wire/inner_frame.ts";
 import { parseVersion } from "../wire/ip_header.ts";
 import { parsePathMessage, type PathMessage } from "../wire/path_check.ts";
@@ -214,6 +215,9 @@ export abstract class DataPlane extends Plane {
     if (u8[end] === CONTENT_TYPE.applicationData) {
       this.#from = peer;
       this.#session = session;
+      const flags = this.memory.u32[(record.rx + RX.flags) >> 2];
+      this.#ecn = flags >>> RX_FLAG.ecnShift & 3;
+      peer.reassembler.isMarked = this.#ecn === ECN.ce;
       peer.unpacker.read(off, end - off, this, number);
       return;
     }
@@ -229,6 +233,8 @@ export abstract class DataPlane extends Plane {
     else if (event === "peer closed" || event === "peer failed") this.sessionEnded(peer, event);
   }
   #session: Session | undefined;
+  /** Of the outer packet of this record. */
+  #ecn = 0;
 
   /** Connection id in the first record of the datagram that the RX descriptor at `rx` names: it has led here. */
   #idOf(rx: number, len: number): Uint8Array {
@@ -252,6 +258,9 @@ export abstract class DataPlane extends Plane {
       return;
     }
     if (!this.admits(peer, off, len)) return;
+    const isMarked = peer.reassembler.holds(off) && peer.reassembler.completedMarked;
+    const outer = isMarked ? ECN.ce : this.#ecn;
+    if (outer !== ECN.notEct && !this.#decapsulate(off, outer)) return;
     if (peer.mssMtu > 0) clampMss(this.memory.u8, off, len, peer.mssMtu);
     if (this.#writeCount === WRITE_MAX || this.#copyCount === COPIES_MAX) this.#flush();
     let at = off;
@@ -264,6 +273,22 @@ export abstract class DataPlane extends Plane {
     this.memory.u32[desc + 1] = len;
     this.#packetsIn++;
     this.#bytesIn += len;
+  }
+
+  /** Hands on what the network has marked the outer packet with, of several any: RFC 6040 §4.2. False when the inner one is
+   * dropped. */
+  #decapsulate(off: number, outer: number): boolean {
+    const inner = ecnOf(this.memory.u8, off);
+    const ecn = decapsulatedEcn(inner, outer);
+    if (ecn < 0) {
+      this.counters.add("inner_dropped_congested");
+      return false;
+    }
+    if (ecn !== inner) {
+      setEcn(this.memory.u8, off, ecn);
+      if (ecn === ECN.ce) this.counters.add("inner_marked_congested");
+    }
+    return true;
   }
 
   /** Unpacker's sink: a control frame. */

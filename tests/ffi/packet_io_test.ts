@@ -50,6 +50,12 @@ for (const [name, any] of Object.entries(FAMILIES)) {
     deepStrictEqual(rx.to?.ip, any.ip);
     ok(rx.timeNs >= before && rx.timeNs <= shim.clock.nowNs());
 
+    const marking = shim.udpOpen(any, true);
+    strictEqual(io.udpSend(marking.fd, at, 10, b.address), 10);
+    strictEqual(io.poll(), 1);
+    strictEqual(rxAt(io, 0).flags, 1 << 8 | 2 << 4, "ECT(0)");
+    shim.close(marking.fd);
+
     io.setPeer(a.address, 1405);
     strictEqual(io.udpSend(a.fd, at, 1, b.address, { ip: any.ip, port: 0 }), 1, "with a source of one's own");
     strictEqual(io.poll(), 1);

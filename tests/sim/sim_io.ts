@@ -46,6 +46,9 @@ export class SimIo implements PacketIo {
     u32[(this.io + IO.tunBufs) >> 2] = memory.alloc(TUN_CAP * TUN_STRIDE);
   }
 
+  /** ECN in the IP header that a datagram comes in. */
+  ecnOf: (bytes: Uint8Array) => number = () => 0;
+
   deliver(datagram: SimDatagram, fd = 0): void {
     this.#inbox.push({ datagram, fd });
   }
@@ -84,7 +87,8 @@ export class SimIo implements PacketIo {
       const peer = this.#peers.get(id ?? addressKey(from)) ?? -1;
       i32[(rx + RX.peer) >> 2] = peer;
       const isById = id !== undefined && peer >= 0;
-      u32[(rx + RX.flags) >> 2] = (isById ? RX_FLAG.byId : 0) | fds.indexOf(fd) << RX_FLAG.fdShift;
+      u32[(rx + RX.flags) >> 2] = (isById ? RX_FLAG.byId : 0) |
+        this.ecnOf(bytes) << RX_FLAG.ecnShift | fds.indexOf(fd) << RX_FLAG.fdShift;
       writeAddress(this.#memory, rx + RX.from, from);
       writeAddress(this.#memory, rx + RX.to, to);
       f64[(rx + RX.timeNs) >> 3] = this.#nowNs();
