@@ -26,6 +26,30 @@ int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap) {
   return result;
 }
 
+int32_t i405_write_file(uint32_t path, uint32_t off, uint32_t len) {
+  int checked = shim_check(path, 1, 1);
+  if (checked == 0) checked = shim_check(off, len, 1);
+  if (checked != 0) return checked;
+  const char *name = shim_at(path);
+  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  int fd = open(name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return -errno;
+  ssize_t written = write(fd, shim_at(off), len);
+  int32_t result = written < 0 ? -errno : written == (ssize_t)len ? 0 : -EIO;
+  close(fd);
+  return result;
+}
+
+int32_t i405_read_link(uint32_t path, uint32_t out, uint32_t cap) {
+  int checked = shim_check(path, 1, 1);
+  if (checked == 0) checked = shim_check(out, cap, 1);
+  if (checked != 0) return checked;
+  const char *name = shim_at(path);
+  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  ssize_t len = readlink(name, shim_at(out), cap);
+  return len < 0 ? -errno : (int32_t)len;
+}
+
 int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info) {
   int checked = shim_check(path, 1, 1);
   if (checked == 0) checked = shim_check(out, cap, 1);

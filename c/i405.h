@@ -437,6 +437,10 @@ I405_EXPORT int32_t i405_stamps_open(void);
 
 /* Reads a whole small file (/proc, /sys, ...) -> length or -errno. path is NUL-terminated. */
 I405_EXPORT int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
+/* Writes `len` bytes at `off` to an existing file (/proc, /sys) in one call -> 0 or -errno. */
+I405_EXPORT int32_t i405_write_file(uint32_t path, uint32_t off, uint32_t len);
+/* Where a symbolic link points -> length or -errno. */
+I405_EXPORT int32_t i405_read_link(uint32_t path, uint32_t out, uint32_t cap);
 /* What i405_read_secret tells of the file that it has opened. */
 struct i405_file_info {
   uint32_t regular; /* 1: a regular file; anything else is not read */

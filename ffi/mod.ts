@@ -64,6 +64,10 @@ export interface Shim {
   eventSignal(fd: number): void;
   /** The first 64 KiB of a text file, also in /proc and /sys; `undefined` when there is none to read. */
   readFile(path: string): string | undefined;
+  /** Writes a small text to a file of /proc or /sys; false when the machine refused. */
+  writeFile(path: string, text: string): boolean;
+  /** Where a symbolic link points; `undefined` when there is none. */
+  readLink(path: string): string | undefined;
   /** Sets the calling thread's nice value, its timer slack to 1 ns and its CPUs to all but `cpuNot`. Returns false
    * when the machine refused part of it. */
   threadSetup(nice: number, cpuNot?: number): boolean;
@@ -164,6 +168,20 @@ function openHost(symbols: Symbols, memory: Memory) {
         if (FILE_MISSING.has(-len)) return undefined;
         checked(`read ${path}`, len);
         return new TextDecoder().decode(memory.u8.slice(at + PATH_CAP, at + PATH_CAP + len));
+      }),
+    writeFile: (path: string, text: string): boolean =>
+      withBlock(memory, 2 * PATH_CAP, (at) => {
+        writeText(memory, at, path, PATH_CAP);
+        writeText(memory, at + PATH_CAP, text, PATH_CAP);
+        return symbols.i405_write_file(at, at + PATH_CAP, new TextEncoder().encode(text).length) === 0;
+      }),
+    readLink: (path: string): string | undefined =>
+      withBlock(memory, 2 * PATH_CAP, (at) => {
+        writeText(memory, at, path, PATH_CAP);
+        const len = symbols.i405_read_link(at, at + PATH_CAP, PATH_CAP);
+        return len < 0
+          ? undefined
+          : new TextDecoder().decode(memory.u8.slice(at + PATH_CAP, at + PATH_CAP + len));
       }),
     threadSetup: (nice: number, cpuNot = -1) => symbols.i405_thread_setup(nice, cpuNot) === 0,
     setDumpable: (on: boolean) => void checked("set dumpable", symbols.i405_set_dumpable(on ? 1 : 0)),

@@ -113,6 +113,10 @@ export const SYMBOLS = {
 
   // int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap);
   i405_read_file: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_write_file(uint32_t path, uint32_t off, uint32_t len);
+  i405_write_file: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  // int32_t i405_read_link(uint32_t path, uint32_t out, uint32_t cap);
+  i405_read_link: { parameters: ["u32", "u32", "u32"], result: "i32" },
   // int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info);
   i405_read_secret: { parameters: ["u32", "u32", "u32", "u32"], result: "i32" },
   // int32_t i405_set_dumpable(int32_t on);

@@ -12,7 +12,7 @@ import type { Order, WorkerEvent } from "../tunnel/messages.ts";
 import { hasAesInstructions, longTermKeyOf, policyOf } from "../tunnel/policy.ts";
 import { REKEY_RECORDS } from "../tunnel/rekey.ts";
 import type { ServerWelcome } from "../wire/inner_control.ts";
-import { formatPrefix } from "../wire/ip_address.ts";
+import { formatIp, formatPrefix } from "../wire/ip_address.ts";
 import { ClientHost } from "./client_host.ts";
 import { type ClientPath, isSearched, pathOf, rotateSlots, searchedLengths } from "./client_path.ts";
 import { ClientStreams } from "./client_streams.ts";
@@ -20,6 +20,7 @@ import { EXIT } from "./exit.ts";
 import { findRoute, intervalText, rateText } from "./network.ts";
 import { endpointText } from "./network.ts";
 import { runTcpClient } from "./run_tcp_client.ts";
+import { QuietInterrupts } from "./quiet_interrupts.ts";
 import { Runtime } from "./runtime.ts";
 import { OuterSocket } from "./outer_socket.ts";
 import { openStatus, stampsOf, statusOf } from "./status_report.ts";
@@ -142,9 +143,17 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
     },
   );
   outer.start();
+  const interrupts = QuietInterrupts.start(
+    config.pacing.moveInterrupts,
+    formatIp(path.peer.ip),
+    runtime.ready,
+    shim,
+    log,
+  );
   const why = await Promise.race([stop.asked, runtime.ended]);
   outer.stop();
   await runtime.stop();
+  interrupts.restore();
   await status.close(); // after the last slot, so that the trace is whole
   fates?.close();
   runtime.freeRings();

@@ -11,12 +11,16 @@ import { EXIT, OperatorError } from "./exit.ts";
 import { ServerClients } from "./server_clients.ts";
 import { ServerHost } from "./server_host.ts";
 import type { Serving, ServingContext } from "./serving.ts";
+import { QuietInterrupts } from "./quiet_interrupts.ts";
 import { openStatus, stampsOf, statusOf, sumOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
 import { TcpServing } from "./tcp_serving.ts";
 import { UdpServing } from "./udp_serving.ts";
 
 const SOCKETS_MAX = 2;
+
+/** The clients are somewhere out there (TEST-NET-1, RFC 5737). */
+const ANYWHERE = "192.0.2.1";
 
 /** Runs until `stop`; returns the exit code. Throws OperatorError for what the operator has to mend. Keys change after
  * `rekeyRecords`: fewer than usual only in tests. */
@@ -73,10 +77,13 @@ async function serve(context: ServingContext, servings: readonly Serving[], stop
   });
   const ended = Promise.race(runtimes.map((runtime) => runtime.ended));
   const why = Promise.race([stop.asked, ended]);
+  const { ready } = servings[0].runtime;
+  const interrupts = QuietInterrupts.start(config.pacing.moveInterrupts, ANYWHERE, ready, context.shim, log);
   await start(config, servings, status.traceCount, why);
   const reason = await why;
   // The first one has the pacer, which leaves last.
   for (const serving of [...servings].reverse()) await serving.stop();
+  interrupts.restore();
   await status.close(); // after the last slot, so that the trace is whole
   for (const serving of servings) serving.close();
   if (stop.signal === undefined) {

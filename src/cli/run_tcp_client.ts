@@ -13,6 +13,8 @@ import { TcpClientControl } from "../tunnel/tcp_client_control.ts";
 import { ClientStreams } from "./client_streams.ts";
 import { EXIT } from "./exit.ts";
 import { endpointText, findRoute } from "./network.ts";
+import { formatIp } from "../wire/ip_address.ts";
+import { QuietInterrupts } from "./quiet_interrupts.ts";
 import { Runtime } from "./runtime.ts";
 import { openStatus, statusOf } from "./status_report.ts";
 import type { Stop } from "./stop.ts";
@@ -81,8 +83,16 @@ async function runTunnel(context: Context, stop: Stop): Promise<number> {
     control,
     (event) => handle(context, event),
   );
+  const interrupts = QuietInterrupts.start(
+    config.pacing.moveInterrupts,
+    formatIp(context.peer.ip),
+    runtime.ready,
+    shim,
+    log,
+  );
   const why = await Promise.race([stop.asked, runtime.ended]);
   await runtime.stop();
+  interrupts.restore();
   await status.close(); // after the last slot, so that the trace is whole
   runtime.freeRings();
   control.destroy();

@@ -52,6 +52,7 @@ interface CommonValues {
   readonly "pacing.poll_mode"?: PacingConfig["pollMode"];
   readonly "pacing.sched_fifo"?: boolean;
   readonly "pacing.cpu"?: PacingConfig["cpu"];
+  readonly "pacing.move_interrupts"?: boolean;
   readonly "status.socket"?: string;
   readonly "status.slot_trace"?: string;
   readonly "status.deviation_every"?: number;
@@ -70,6 +71,7 @@ export function commonOf(values: CommonValues, reading: Reading<Settings>, conte
       pollMode: values["pacing.poll_mode"] ?? "hybrid",
       schedFifo: values["pacing.sched_fifo"] ?? true,
       cpu: values["pacing.cpu"] ?? "auto",
+      moveInterrupts: values["pacing.move_interrupts"] ?? true,
     }),
     status: Object.freeze<StatusConfig>({
       socket: path("status.socket"),

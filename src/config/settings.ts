@@ -76,6 +76,10 @@ const COMMON = {
     alias: "sched-fifo",
   }),
   "pacing.cpu": setting(kind.cpu, "CPU of the pacer", { default: "auto", alias: "cpu" }),
+  "pacing.move_interrupts": setting(kind.boolean, "keep the outgoing interface's interrupts off that CPU", {
+    default: "true",
+    alias: "move-interrupts",
+  }),
   "status.socket": setting(kind.path, "path of a socket that `i405 status` asks", { default: "none" }),
   "status.slot_trace": setting(kind.path, "file for the planned and the actual time of every slot", {
     default: "none",

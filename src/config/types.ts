@@ -14,6 +14,8 @@ export interface PacingConfig {
   readonly pollMode: "sleepy" | "hybrid" | "spinny";
   readonly schedFifo: boolean;
   readonly cpu: "auto" | "none" | number;
+  /** Whether the outgoing interface's interrupts are kept off that CPU. */
+  readonly moveInterrupts: boolean;
 }
 
 /** Paths are absolute, or relative to the working folder. */

@@ -130,7 +130,7 @@ function checkInterrupts(ports: DoctorPorts, device: string): Finding {
     name,
     "note",
     `${onPacer.join(", ")} on CPU ${last}, the pacer's: receiving delays sending`,
-    `for i in ${onPacer.join(" ")}; do echo 0 > /proc/irq/$i/smp_affinity_list; done (stop irqbalance first)`,
+    "a tunnel that runs as root moves them away until it ends ([pacing] move_interrupts); stop irqbalance, which moves them back",
   );
 }
 

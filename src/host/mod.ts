@@ -10,6 +10,8 @@ export type { Command, CommandResult, Run } from "./command.ts";
 export { HostError, hostRunner } from "./command.ts";
 export type { DefaultRoute } from "./default_route.ts";
 export { defaultRouteChange } from "./default_route.ts";
+export type { KernelFiles } from "./interrupts.ts";
+export { interfaceTowards, interruptsOf, MovedInterrupts } from "./interrupts.ts";
 export { masqueradeChange } from "./masquerade.ts";
 export type { PersistentTun, TunSetup, TunState } from "./tun_device.ts";
 export { addPersistentTun, removePersistentTun, routesToClients, tunChange, tunState } from "./tun_device.ts";

@@ -59,7 +59,12 @@ Deno.test(
       defaultRoute: false,
       lockdown: false,
     });
-    assert.deepEqual(config.pacing, { pollMode: "hybrid", schedFifo: true, cpu: "auto" });
+    assert.deepEqual(config.pacing, {
+      pollMode: "hybrid",
+      schedFifo: true,
+      cpu: "auto",
+      moveInterrupts: true,
+    });
     assert.deepEqual(config.warnings, []);
   }),
 );
