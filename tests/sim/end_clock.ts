@@ -48,11 +48,13 @@ export class EndClock implements Timeline {
     this.at(this.nowNs() + delayNs, action);
   }
 
-  /** The machine sleeps for so long, from now on. */
+  /** The machine sleeps for so long, from now on; one that sleeps already, till the later of both times. */
   suspend(ns: number): void {
     this.stall(ns);
-    this.#behindNs += ns;
-    this.#suspendedUntilNs = this.#awakeAtNs;
+    const nowNs = this.#world.nowNs();
+    const untilNs = Math.max(this.#suspendedUntilNs, nowNs + ns);
+    this.#behindNs += untilNs - Math.max(this.#suspendedUntilNs, nowNs);
+    this.#suspendedUntilNs = untilNs;
   }
 
   /** The process does not get a CPU for so long, from now on. */
