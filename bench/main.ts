@@ -19,6 +19,7 @@ const BENCHES: readonly Bench[] = [
     full: ["--json", `${RESULTS}/protection.json`],
   },
   { name: "framing", script: "micro/framing.ts", quick: ["100", "1"], full: [] },
+  { name: "offload", script: "micro/offload.ts", quick: ["10"], full: [] },
   { name: "mux", script: "micro/mux.ts", quick: ["1000", "1", "100"], full: [] },
   { name: "stream bridge", script: "micro/stream_bridge.ts", quick: ["1", "5"], full: [] },
   { name: "lookup", script: "micro/lookup.ts", quick: ["64"], full: [] },

@@ -64,3 +64,12 @@ export async function installOpenvpn(): Installing {
   if (path === "") return { reason: "no package openvpn (apt-get install openvpn)" };
   return { path, version: /^OpenVPN (\S+)/.exec(line)?.[1] ?? "unknown" };
 }
+
+export async function buildRelay(): Installing {
+  const path = `${FOLDER}relay`;
+  const source = new URL("relay.c", import.meta.url).pathname;
+  await Deno.remove(path).catch(() => {}); // built in a moment, and always of this source
+  const flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
+  return await built(path, ["cc", ...flags, "-o", path, source, "-lcrypto"], {}) ??
+    { path, version: "bench/peers/relay.c" };
+}

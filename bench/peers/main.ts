@@ -14,6 +14,7 @@ import { Lab, program } from "../tunnel/ends.ts";
 import { medians } from "../tunnel/measure.ts";
 import type { Contender } from "./contender.ts";
 import {
+  buildRelay,
   installBoringtun,
   type Installed,
   installOpenvpn,
@@ -24,6 +25,7 @@ import { type Figures, measure } from "./measure.ts";
 import { openvpn } from "./openvpn.ts";
 import { fastest, INTERVALS_US, ours, paced, SINGLES } from "./ours.ts";
 import { peersPage, peersPlot, type PeersResult } from "./page.ts";
+import { relay } from "./relay.ts";
 import { wireguard } from "./wireguard.ts";
 
 const RESULTS = new URL("../results/", import.meta.url).pathname;
@@ -98,6 +100,7 @@ async function others(): Promise<{ contenders: Contender[]; missing: PeersResult
       (at) => wireguard("boringtun", at, ["--foreground", "--disable-drop-privileges"]),
     ],
     ["OpenVPN", installOpenvpn(), openvpn],
+    ["plain C relay", buildRelay(), relay],
   ];
   for (const [name, installing, make] of rows) {
     const result = await installing;

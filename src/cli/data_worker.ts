@@ -30,7 +30,7 @@ import { TcpServerPlane } from "../tunnel/tcp_server_plane.ts";
 
 // Chosen here.
 const RX_CAP = 256;
-const TUN_CAP = 64;
+const TUN_CAP = 128;
 const CALIBRATE_MS = 250;
 const LEAD_MAX_NS = 300e3;
 const WORKER_NICE = -20;
