@@ -1,4 +1,4 @@
-/* Record protection over OpenSSL's EVP: RFC 9147 section 4 (payload, number encryption), RFC 8446 section 5.3 (nonce).
+/* Record protection over OpenSSL's EVP, or over gcm.c where that can do it: RFC 9147 section 4 (payload, number encryption), RFC 8446 section 5.3 (nonce).
  * Contexts are made once per key; a record only sets the nonce. All that OpenSSL allocates lies in the secret heap. */
 #include "internal.h"
 
@@ -16,7 +16,8 @@
 enum owner { OWNER_NONE, OWNER_SEAL_BATCH, OWNER_RING };
 
 struct shim_key {
-  EVP_CIPHER_CTX *aead;
+  struct shim_gcm *gcm; /* NULL: the contexts do it */
+  EVP_CIPHER_CTX *aead; /* NULL, like `mask`, beside gcm */
   EVP_CIPHER_CTX *mask;
   uint32_t suite;
   uint8_t iv[NONCE_LEN];
@@ -29,6 +30,7 @@ static struct {
   _Atomic(struct shim_key *) table[KEY_MAX];
   int32_t next;
   EVP_CIPHER *gcm_128, *gcm_256, *chacha_poly, *ecb_128, *ecb_256, *chacha;
+  atomic_int wide; /* whether new keys are for gcm.c */
 } keys = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void *heap_alloc(size_t len, const char *file, int line) {
@@ -54,6 +56,7 @@ int shim_aead_init(void) {
   keys.ecb_128 = EVP_CIPHER_fetch(NULL, "AES-128-ECB", NULL);
   keys.ecb_256 = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
   keys.chacha = EVP_CIPHER_fetch(NULL, "ChaCha20", NULL);
+  atomic_store(&keys.wide, shim_gcm_supported());
   bool all = keys.gcm_128 && keys.gcm_256 && keys.chacha_poly && keys.ecb_128 && keys.ecb_256 && keys.chacha;
   return all ? 0 : -EPROTO;
 }
@@ -62,7 +65,13 @@ static void key_destroy(struct shim_key *key) {
   if (key == NULL) return;
   EVP_CIPHER_CTX_free(key->aead);
   EVP_CIPHER_CTX_free(key->mask);
+  shim_secret_free(key->gcm);
   shim_secret_free(key);
+}
+
+int32_t i405_aead_wide(int32_t on) {
+  if (on >= 0) atomic_store(&keys.wide, on != 0 && shim_gcm_supported());
+  return atomic_load(&keys.wide);
 }
 
 static struct shim_key *key_create(const struct i405_key_material *material) {
@@ -76,13 +85,19 @@ static struct shim_key *key_create(const struct i405_key_material *material) {
   if (key == NULL) return NULL;
   key->suite = material->suite;
   memcpy(key->iv, material->iv, NONCE_LEN);
-  key->aead = EVP_CIPHER_CTX_new();
-  key->mask = EVP_CIPHER_CTX_new();
-  static const uint8_t zeros[16];
-  bool made = key->aead != NULL && key->mask != NULL &&
-    EVP_CipherInit_ex(key->aead, aead, NULL, material->key, zeros, 1) == 1 &&
-    EVP_CipherInit_ex(key->mask, mask, NULL, material->sn, mask == keys.chacha ? zeros : NULL, 1) == 1 &&
-    EVP_CIPHER_CTX_set_padding(key->mask, 0) == 1;
+  bool made;
+  if (material->suite != I405_CHACHA20_POLY1305 && atomic_load(&keys.wide) != 0) {
+    made = (key->gcm = shim_secret_alloc(sizeof *key->gcm)) != NULL;
+    if (made) shim_gcm_init(key->gcm, material->key, material->sn, material->suite == I405_AES_128_GCM ? 16 : 32);
+  } else {
+    static const uint8_t zeros[16];
+    key->aead = EVP_CIPHER_CTX_new();
+    key->mask = EVP_CIPHER_CTX_new();
+    made = key->aead != NULL && key->mask != NULL &&
+      EVP_CipherInit_ex(key->aead, aead, NULL, material->key, zeros, 1) == 1 &&
+      EVP_CipherInit_ex(key->mask, mask, NULL, material->sn, mask == keys.chacha ? zeros : NULL, 1) == 1 &&
+      EVP_CIPHER_CTX_set_padding(key->mask, 0) == 1;
+  }
   if (made) return key;
   key_destroy(key);
   return NULL;
@@ -159,7 +174,9 @@ static int xor_number(struct shim_key *key, const uint8_t *sample, uint8_t *numb
   uint8_t mask[16] = {0};
   int len = 0;
   if (seq_len == 0) return 0;
-  if (key->suite == I405_CHACHA20_POLY1305) {
+  if (key->gcm != NULL) {
+    shim_gcm_mask(key->gcm, sample, mask);
+  } else if (key->suite == I405_CHACHA20_POLY1305) {
     if (EVP_CipherInit_ex(key->mask, NULL, NULL, NULL, sample, 1) != 1) return -EIO;
     if (EVP_EncryptUpdate(key->mask, mask, &len, mask, sizeof mask) != 1) return -EIO;
   } else if (EVP_EncryptUpdate(key->mask, mask, &len, sample, 16) != 1) {
@@ -180,6 +197,10 @@ int shim_seal(struct shim_key *key, const struct shim_seal *job) {
   uint8_t *cipher = job->record + job->hdr_len;
   int len = 0;
   make_nonce(key, job->seq, nonce);
+  if (key->gcm != NULL) {
+    shim_gcm_seal(key->gcm, nonce, job->record, job->hdr_len, job->plain, cipher, job->plain_len);
+    return xor_number(key, cipher, job->record + job->seq_off, job->seq_len);
+  }
   if (EVP_CipherInit_ex(key->aead, NULL, NULL, NULL, nonce, 1) != 1) return -EIO;
   if (job->hdr_len > 0 && EVP_CipherUpdate(key->aead, NULL, &len, job->record, (int)job->hdr_len) != 1) {
     return -EIO;
@@ -198,6 +219,11 @@ static int open_one(struct shim_key *key, const struct i405_record *record) {
   uint32_t plain_len = record->len - record->hdr_len - TAG_LEN;
   int len = 0;
   make_nonce(key, (uint64_t)record->seq_hi << 32 | record->seq_lo, nonce);
+  if (key->gcm != NULL) {
+    if (shim_gcm_open(key->gcm, nonce, src, record->hdr_len, src + record->hdr_len, dst, plain_len)) return (int)plain_len;
+    explicit_bzero(dst, plain_len);
+    return -EBADMSG;
+  }
   memcpy(tag, src + record->hdr_len + plain_len, TAG_LEN);
   bool good = EVP_CipherInit_ex(key->aead, NULL, NULL, NULL, nonce, 0) == 1 &&
     EVP_CIPHER_CTX_ctrl(key->aead, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1 &&

@@ -50,6 +50,10 @@ _Static_assert(sizeof(struct i405_key_material) == 80, "ffi/layout.ts reads this
 I405_EXPORT int32_t i405_key_new(uint32_t off);
 I405_EXPORT int32_t i405_key_free(int32_t key);
 
+/* Whether keys made from now on are for the wide AES-GCM of gcm.c, which is so from the start where the processor has it.
+ * on < 0: only tells; 1 changes nothing where it has not. Both ways give the same bytes. Any thread. */
+I405_EXPORT int32_t i405_aead_wide(int32_t on);
+
 /* One protected record for the batch calls. src = the record's start (its header); the ciphertext with tag
  * follows the header at src + hdr_len. */
 struct i405_record {

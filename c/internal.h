@@ -72,6 +72,25 @@ struct shim_seal {
 };
 int shim_seal(struct shim_key *key, const struct shim_seal *job); /* no lock, no allocation */
 
+/* ---- gcm.c ---- */
+
+/* AES-128-GCM or AES-256-GCM, and AES for record numbers, on processors that have it wide. */
+struct shim_gcm {
+  uint8_t round_keys[15][16], sn_round_keys[15][16];
+  uint8_t powers[19][16]; /* of the GHASH key: 16, 15, .. 1, then zeros */
+  uint32_t rounds;
+};
+bool shim_gcm_supported(void);
+/* key_len 16 or 32. The others only on what this has made; lengths are bytes, tags of 16 stand behind the ciphertext.
+ * Input and output do not overlap. */
+void shim_gcm_init(struct shim_gcm *gcm, const uint8_t *key, const uint8_t *sn, uint32_t key_len);
+void shim_gcm_seal(const struct shim_gcm *gcm, const uint8_t nonce[12], const uint8_t *header, uint32_t header_len,
+                   const uint8_t *plain, uint8_t *cipher, uint32_t len);
+/* False if the tag is wrong: then `plain` is to be wiped. */
+bool shim_gcm_open(const struct shim_gcm *gcm, const uint8_t nonce[12], const uint8_t *header, uint32_t header_len,
+                   const uint8_t *cipher, uint8_t *plain, uint32_t len);
+void shim_gcm_mask(const struct shim_gcm *gcm, const uint8_t *sample, uint8_t mask[16]);
+
 /* ---- udp.c ---- */
 
 socklen_t shim_sockaddr_of(const struct i405_addr *addr, struct sockaddr_storage *out); /* 0: no such family */

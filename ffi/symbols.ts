@@ -22,6 +22,8 @@ export const SYMBOLS = {
   i405_key_new: { parameters: ["u32"], result: "i32" },
   // int32_t i405_key_free(int32_t key);
   i405_key_free: { parameters: ["i32"], result: "i32" },
+  // int32_t i405_aead_wide(int32_t on);
+  i405_aead_wide: { parameters: ["i32"], result: "i32" },
   // int32_t i405_unmask_batch(uint32_t records, uint32_t count);
   i405_unmask_batch: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t i405_open_batch(uint32_t records, uint32_t count);

@@ -119,7 +119,9 @@ async function allContenders(
   const fast = values.only === undefined || values.only.includes("i405")
     ? [await largestRate(version, cpus)]
     : [];
-  const own = [paced("sleepy"), paced("hybrid"), SINGLES].map((setting) => ours(version, setting, cpus));
+  const own = [paced("sleepy", 5), paced("sleepy", 19), paced("hybrid", 5), SINGLES].map((setting) =>
+    ours(version, setting, cpus)
+  );
   const all = [...contenders, ...fast, ...own];
   const wanted = values.only?.split(",");
   return {

@@ -22,7 +22,6 @@ const NO_DATA_NS = 1e6; // one packet of 1500 bytes each millisecond for ACKs
 export const INTERVALS_US = [125, 140, 160, 200, 250, 350, 500] as const;
 /** 200 Mbit/s of UDP payload with what its headers and these records add, and some room. */
 const PACED_SPEED = 225e6;
-const PACED_BURST = 5;
 
 export function fastest(intervalUs: number): Setting {
   return {
@@ -35,12 +34,13 @@ export function fastest(intervalUs: number): Setting {
   };
 }
 
-export function paced(pollMode: TunnelOptions["pollMode"]): Setting {
-  const intervalNs = Math.round(PACKET_LEN * 8e9 * PACED_BURST / PACED_SPEED);
+/** That speed in slots of so many packets: 5 are what is chosen without a setting. */
+export function paced(pollMode: TunnelOptions["pollMode"], burst: number): Setting {
+  const intervalNs = Math.round(PACKET_LEN * 8e9 * burst / PACED_SPEED);
   return {
-    name: `i405, ${PACED_SPEED / 1e6} Mbit/s up, ${pollMode}`,
+    name: `i405, ${burst} / ${Math.round(intervalNs / 1e3)} µs up, ${pollMode}`,
     parts: "paced",
-    up: { intervalNs, burst: PACED_BURST },
+    up: { intervalNs, burst },
     down: { intervalNs: NO_DATA_NS, burst: 1 },
     pollMode,
     packetLen: PACKET_LEN,

@@ -261,3 +261,58 @@ Deno.test("Sealing and opening allocate nothing", () => {
     shim.protection.freeKey(key);
   }
 });
+
+/** Sealed by a key of gcm.c, or of the library. */
+function sealedBy(wide: boolean, bytes: KeyBytes, headerLen: number, plaintext: Uint8Array): Uint8Array {
+  symbols.i405_aead_wide(wide ? 1 : 0);
+  const key = newKey(bytes);
+  const len = headerLen + plaintext.length + 16;
+  const src = block(len);
+  const dst = block(plaintext.length + 1);
+  const record = memory.alloc(RECORD.size);
+  memory.u8.set(plaintext, dst);
+  const seqLen = Math.min(2, headerLen);
+  writeRecord(record, { src, len, hdrLen: headerLen, seqOff: 0, seqLen, key, seq: 0x1_2345_6789n, dst });
+  shim.protection.sealBatch(record, 1);
+  strictEqual(resultOf(record), len);
+  const sealed = memory.u8.slice(src, src + len);
+  // The other way opens it.
+  symbols.i405_aead_wide(wide ? 0 : 1);
+  const other = newKey(bytes);
+  memory.u8.fill(0xa5, dst, dst + plaintext.length + 1);
+  memory.i32[(record + RECORD.key) >>> 2] = other;
+  shim.protection.unmaskBatch(record, 1);
+  shim.protection.openBatch(record, 1);
+  strictEqual(resultOf(record), plaintext.length);
+  deepStrictEqual(memory.u8.slice(dst, dst + plaintext.length), plaintext);
+  strictEqual(memory.u8[dst + plaintext.length], 0xa5, "not a byte beyond");
+  // And sees one wrong bit anywhere; the header's among them.
+  const wrong = Math.floor(Math.random() * (len - seqLen)) + seqLen;
+  memory.u8[src + wrong] ^= 1 << Math.floor(8 * Math.random());
+  shim.protection.openBatch(record, 1);
+  strictEqual(resultOf(record), EBADMSG, `byte ${wrong} of ${len}`);
+  ok(memory.u8.subarray(dst, dst + plaintext.length).every((byte) => byte === 0));
+  for (const id of [key, other]) shim.protection.freeKey(id);
+  memory.free(src, len);
+  memory.free(dst, plaintext.length + 1);
+  memory.free(record, RECORD.size);
+  return sealed;
+}
+
+Deno.test("AES-GCM of wide processors gives and takes what the library does, at every length", () => {
+  const isWide = symbols.i405_aead_wide(-1);
+  try {
+    for (const suite of [SUITES.aes128, SUITES.aes256]) {
+      for (let len = 0; len < 800; len++) {
+        const bytes = randomKey(suite);
+        const plaintext = randomBytes(len);
+        const headerLen = [0, 1, 5, 13, 15, 16, 17, 32, 255][len % 9];
+        const [wide, library] = [true, false].map((wide) => sealedBy(wide, bytes, headerLen, plaintext));
+        deepStrictEqual(wide, library, `${len} bytes, header of ${headerLen}`);
+      }
+    }
+  } finally {
+    symbols.i405_aead_wide(isWide);
+  }
+  strictEqual(symbols.i405_aead_wide(-1), isWide);
+});
