@@ -55,7 +55,10 @@ const bothOf = ({ cpu, seconds }: Cost) => (cpu.client + cpu.server) / seconds;
 
 async function iperf(lab: Lab, address: string, seconds: number, ...options: string[]) {
   const args = ["-c", address, "-J", "-t", String(seconds), ...options];
-  const report = JSON.parse((await lab.output("client", "iperf3", ...args)).stdout);
+  const limit = String(3 * seconds + 10); // a tunnel that carries nothing is one that failed
+  const { code, stdout } = await lab.output("client", "timeout", limit, "iperf3", ...args);
+  if (code === 124) throw new Error("iperf3 does not come to its end");
+  const report = JSON.parse(stdout);
   if (report.error !== undefined) throw new Error(`iperf3: ${report.error}`);
   return report.end;
 }

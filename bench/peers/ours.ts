@@ -19,7 +19,7 @@ const PACKET_LEN = 1500;
 const BURST = 43;
 const NO_DATA_NS = 1e6; // one packet of 1500 bytes each millisecond for ACKs
 /** Slots of the largest burst so far apart, fastest first. */
-export const INTERVALS_US = [125, 140, 160, 200, 250, 350, 500] as const;
+export const INTERVALS_US = [125, 160, 200, 250, 350, 500] as const;
 /** 200 Mbit/s of UDP payload with what its headers and these records add, and some room. */
 const PACED_SPEED = 225e6;
 
