@@ -3,6 +3,7 @@
 #include "offload.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -173,6 +174,8 @@ static bool read_tun(struct i405_io *io) {
 
 /* ---- the loop ---- */
 
+#define LOOK_NS 250000.0 /* between two looks at sockets with transmit stamps */
+
 static int check_io(uint32_t off) {
   int result = shim_check(off, sizeof(struct i405_io), 8);
   if (result != 0) return result;
@@ -204,21 +207,35 @@ static bool read_all(struct i405_io *io) {
   return tun_sound;
 }
 
-static void wait_for_any(const struct i405_io *io, bool tun_sound) {
+/* `limit_ns` >= 0: not for longer, and not for UDP sockets. */
+static void wait_for_any(const struct i405_io *io, bool tun_sound, double limit_ns) {
   struct pollfd fds[5];
   nfds_t count = 0;
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 2 && limit_ns < 0; i++) {
     if (io->udp_fd[i] >= 0 && io->rx_max > 0) fds[count++] = (struct pollfd){.fd = io->udp_fd[i], .events = POLLIN};
   }
   if (io->tun_fd >= 0 && io->tun_max > 0 && tun_sound) fds[count++] = (struct pollfd){.fd = io->tun_fd, .events = POLLIN};
   if (io->epoll_fd >= 0 && io->rx_max > 0) fds[count++] = (struct pollfd){.fd = io->epoll_fd, .events = POLLIN};
   if (io->event_fd >= 0) fds[count++] = (struct pollfd){.fd = io->event_fd, .events = POLLIN};
   double ns = io->timeout_ns < 1e15 ? io->timeout_ns : 1e15;
+  if (limit_ns >= 0 && (ns < 0 || ns > limit_ns)) ns = limit_ns;
   struct timespec timeout = {.tv_sec = (time_t)(ns / 1e9)};
   timeout.tv_nsec = (long)(ns - (double)timeout.tv_sec * 1e9);
   /* A broken device is looked at again after a while even by one who waits for ever. */
   if (ns < 0) timeout = (struct timespec){.tv_sec = 1};
   ppoll(fds, count, ns < 0 && tun_sound ? NULL : &timeout, NULL);
+}
+
+static bool is_nothing(const struct i405_io *io) { return io->rx_count + io->tun_count + io->event == 0; }
+
+/* A transmit stamp wakes whoever waits for its socket, within the send that it belongs to: that would take longer when
+ * this thread is idle than when it is busy. So nobody waits for a socket with stamps; it is looked at now and then. */
+static void wait_beside_stamps(struct i405_io *io, bool tun_sound) {
+  double end = io->timeout_ns < 0 ? INFINITY : (double)shim_now() + io->timeout_ns;
+  do {
+    wait_for_any(io, tun_sound, LOOK_NS);
+    tun_sound = read_all(io);
+  } while (is_nothing(io) && (double)shim_now() < end);
 }
 
 int32_t i405_io_poll(uint32_t off) {
@@ -228,9 +245,13 @@ int32_t i405_io_poll(uint32_t off) {
   io->rx_count = io->tun_count = io->event = 0;
   shim_receive_begin(io);
   bool tun_sound = read_all(io);
-  if (io->rx_count + io->tun_count + io->event == 0 && io->timeout_ns != 0) {
-    wait_for_any(io, tun_sound);
-    read_all(io);
+  if (is_nothing(io) && io->timeout_ns != 0) {
+    if (shim_stamps_on()) {
+      wait_beside_stamps(io, tun_sound);
+    } else {
+      wait_for_any(io, tun_sound, -1);
+      read_all(io);
+    }
   }
   io->now_ns = (double)shim_now();
   return (int32_t)(io->rx_count + io->tun_count);

@@ -434,7 +434,7 @@ struct i405_stamps {
 _Static_assert(sizeof(struct i405_stamps) == 48 + 4 * I405_HIST_BUCKETS, "ffi/layout.ts reads this struct by offset");
 /* From now on each UDP socket that is opened has its transmissions stamped: every slot down to 1 ms, of shorter ones
  * every 2^n-th, so that there are at most 1,000 in a second. Returns the offset of the counts or -errno. i405_io_poll
- * takes the stamps in; without it none are counted. */
+ * takes the stamps in, and then looks at UDP sockets every 250 us instead of waiting for them. */
 I405_EXPORT int32_t i405_stamps_open(void);
 
 /* ---- host (host.c) ----------------------------------------------------------------------------------------- */
@@ -462,8 +462,9 @@ I405_EXPORT int32_t i405_thread_setup(int32_t nice, int32_t cpu_not);
  * takes then does not depend on how busy the machine is. Returns the fd or -errno (only root may). */
 I405_EXPORT int32_t i405_hold_latency(void);
 I405_EXPORT int32_t i405_cpu_count(void);
-/* Packet socket on interface `name` (NUL-terminated) for an observer: fd or -errno; kernel time stamps on. */
-I405_EXPORT int32_t i405_observe_open(uint32_t name);
+/* Packet socket on interface `name` (NUL-terminated) for an observer: fd or -errno; kernel time stamps on. incoming 1:
+ * what this machine sends there is not seen, and not held up by being copied, where the kernel can leave it out. */
+I405_EXPORT int32_t i405_observe_open(uint32_t name, uint32_t incoming);
 /* Reads up to `max` frames: struct i405_seen[max] at `out` -> count. Waits up to timeout_ms for the first. */
 struct i405_seen {
   double time_ns;          /* kernel receive time stamp, in ns since the base (realtime, converted) */

@@ -136,6 +136,7 @@ uint32_t shim_coalesce(const struct i405_desc *descs, uint32_t count, uint32_t o
 
 /* ---- stamps.c; nothing but returns until i405_stamps_open ---- */
 
+bool shim_stamps_on(void);
 void shim_stamps_socket(int fd); /* a new UDP socket, before anyone sends on it */
 void shim_stamps_forget(int fd); /* before it is closed */
 void shim_stamps_read(int fd);   /* what has come; never on the pacer's thread */

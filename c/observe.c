@@ -11,6 +11,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
 #define OBSERVE_BATCH 64u
 /* Of some 2.5 KB a frame, however short: two seconds of 50,000 frames/s that nobody reads. */
 #define BUFFER_LEN (256 << 20)
@@ -22,7 +25,7 @@ static int interface_index(int fd, const char *name) {
   return ioctl(fd, SIOCGIFINDEX, &request) != 0 ? -errno : request.ifr_ifindex;
 }
 
-int32_t i405_observe_open(uint32_t name) {
+int32_t i405_observe_open(uint32_t name, uint32_t incoming) {
   int result = shim_check(name, IFNAMSIZ, 1);
   if (result != 0) return result;
   const char *text = shim_at(name);
@@ -40,6 +43,7 @@ int32_t i405_observe_open(uint32_t name) {
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_len, sizeof buffer_len) != 0) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_len, sizeof buffer_len);
   }
+  if (incoming != 0) setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
   result = -errno;
 cleanup:

@@ -38,6 +38,8 @@ int32_t i405_stamps_open(void) {
   return (int32_t)stamps.off;
 }
 
+bool shim_stamps_on(void) { return stamps.off != 0; }
+
 static struct stamped *find(int fd) {
   for (int i = 0; i < SOCKETS_MAX; i++) {
     if (atomic_load_explicit(&stamps.sockets[i].fd, memory_order_acquire) == fd) return &stamps.sockets[i];

@@ -79,7 +79,8 @@ export interface Shim {
   stampTransmits(): number;
   /** CPUs that the process might use when the shim was opened first. */
   cpuCount(): number;
-  observeOpen(interfaceName: string): Observer;
+  /** `incomingOnly`: what this machine sends by the interface is left out, where the kernel can. */
+  observeOpen(interfaceName: string, incomingOnly?: boolean): Observer;
   /** The local address that the kernel would use towards `to`, and the MTU of its interface in bytes. */
   routeProbe(to: EndpointAddress): { readonly local: EndpointAddress; readonly mtu: number };
   /** Bytes of native memory that could not be locked (RLIMIT_MEMLOCK). */
@@ -106,7 +107,8 @@ export function shimOf(symbols: Symbols, memory: Memory): Shim {
     streams: () => openStreamIo(symbols, memory),
     ...openFiles(symbols, memory),
     ...openHost(symbols, memory),
-    observeOpen: (interfaceName) => openObserver(symbols, memory, interfaceName),
+    observeOpen: (interfaceName, incomingOnly = false) =>
+      openObserver(symbols, memory, interfaceName, incomingOnly),
   };
 }
 

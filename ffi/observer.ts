@@ -17,11 +17,16 @@ export interface Observer {
 }
 
 /** Opens an observer of interface `name`. Throws ShimError: EPERM (needs CAP_NET_RAW), ENODEV. */
-export function openObserver(symbols: Symbols, memory: Memory, name: string): Observer {
+export function openObserver(
+  symbols: Symbols,
+  memory: Memory,
+  name: string,
+  incomingOnly: boolean,
+): Observer {
   const text = memory.alloc(INTERFACE_NAME_CAP);
   try {
     writeText(memory, text, name, INTERFACE_NAME_CAP);
-    const fd = checked(`observe interface ${name}`, symbols.i405_observe_open(text));
+    const fd = checked(`observe interface ${name}`, symbols.i405_observe_open(text, incomingOnly ? 1 : 0));
     return {
       read(out: number, max: number, timeoutMs: number): number {
         return checked(`observe interface ${name}`, symbols.i405_observe_read(fd, out, max, timeoutMs));

@@ -129,8 +129,8 @@ export const SYMBOLS = {
   i405_hold_latency: { parameters: [], result: "i32" },
   // int32_t i405_cpu_count(void);
   i405_cpu_count: { parameters: [], result: "i32" },
-  // int32_t i405_observe_open(uint32_t name);
-  i405_observe_open: { parameters: ["u32"], result: "i32" },
+  // int32_t i405_observe_open(uint32_t name, uint32_t incoming);
+  i405_observe_open: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t i405_observe_read(int32_t fd, uint32_t out, uint32_t max, uint32_t timeout_ms);
   i405_observe_read: { parameters: ["i32", "u32", "u32", "u32"], result: "i32" },
   // int32_t i405_layout(uint32_t index);

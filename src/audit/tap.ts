@@ -57,7 +57,7 @@ export class Tap {
       "observer",
       this.#plan.quietCpus,
       "demo-child",
-      "observe",
+      "observe-all",
       path,
       interfaceName,
     );

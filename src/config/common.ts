@@ -77,7 +77,7 @@ export function commonOf(values: CommonValues, reading: Reading<Settings>, conte
       socket: path("status.socket"),
       slotTrace: path("status.slot_trace"),
       deviationEveryNs: values["status.deviation_every"],
-      transmitStamps: values["status.transmit_stamps"] ?? values["status.deviation_every"] !== undefined,
+      transmitStamps: values["status.transmit_stamps"] ?? false,
     }),
     log: Object.freeze<LogConfig>({
       level: values["log.level"] ?? "info",

@@ -92,7 +92,7 @@ const COMMON = {
     kind.boolean,
     "have the kernel tell when packets leave, for status and log",
     {
-      default: "true with status.deviation_every",
+      default: "false",
       alias: "transmit-stamps",
     },
   ),

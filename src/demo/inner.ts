@@ -22,7 +22,7 @@ export interface FetchReport {
   readonly equal: boolean;
 }
 
-/** Runs one of `http ADDRESS PORT`, `fetch down|up URL BYTES`, `trips URL COUNT`, `observe FILE INTERFACE…`; returns
+/** Runs one of `http ADDRESS PORT`, `fetch down|up URL BYTES`, `trips URL COUNT`, `observe FILE INTERFACE…`, `observe-all FILE INTERFACE…`; returns
  * the exit code. */
 export async function runDemoChild(args: readonly string[], ports: () => DemoPorts): Promise<number> {
   const [kind, ...rest] = args;
@@ -31,7 +31,8 @@ export async function runDemoChild(args: readonly string[], ports: () => DemoPor
     return await printed(rest[0] === "up" ? upload(rest[1], +rest[2]) : download(rest[1], +rest[2]));
   }
   if (kind === "trips") return await printed(roundTrips(rest[0], Number(rest[1])));
-  if (kind === "observe") return await observe(ports(), rest[0], rest.slice(1));
+  if (kind === "observe") return await observe(ports(), rest[0], rest.slice(1), true);
+  if (kind === "observe-all") return await observe(ports(), rest[0], rest.slice(1), false);
   console.error(`There is no part ${kind} in the demonstration`);
   return 2;
 }
@@ -98,10 +99,15 @@ async function roundTrips(url: string, count: number): Promise<number[]> {
   return trips;
 }
 
-/** Writes all frames that pass the interfaces into a file (seen_file.ts) until asked to end. */
-async function observe(ports: DemoPorts, path: string, interfaces: readonly string[]): Promise<number> {
+/** Writes all frames that pass the interfaces, or come in there, into a file (seen_file.ts) until asked to end. */
+async function observe(
+  ports: DemoPorts,
+  path: string,
+  interfaces: readonly string[],
+  incomingOnly: boolean,
+): Promise<number> {
   const block = ports.memory.alloc(BATCH * SEEN.size);
-  const observers = interfaces.map((name) => ports.observeOpen(name));
+  const observers = interfaces.map((name) => ports.observeOpen(name, incomingOnly));
   using file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
   const out = new Uint8Array(Math.max(SEEN_HEADER_LEN, BATCH * SEEN_ENTRY_LEN));
   writeAll(file, out.subarray(0, emitSeenHeader(ports.clock.wallBaseNs(), out)));

@@ -5,7 +5,10 @@ import type { Clock, Memory } from "../ports/mod.ts";
 export interface DemoPorts {
   readonly memory: Memory;
   /** Frames at an interface with the kernel's time stamps: `read` writes up to `max` SEEN structs at `out`. */
-  observeOpen(interfaceName: string): { read(out: number, max: number, timeoutMs: number): number };
+  observeOpen(
+    interfaceName: string,
+    incomingOnly?: boolean,
+  ): { read(out: number, max: number, timeoutMs: number): number };
   readonly clock: Clock;
   /** Text of a file also in /proc; `undefined` when there is none to read. */
   readFile(path: string): string | undefined;
