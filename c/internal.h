@@ -150,6 +150,8 @@ void shim_stamps_failed(int fd);
 /* Whether a record of `len` bytes would leave at once, as far as the socket tells: all before has been sent, and the
  * kernel has room for all of it. Knows nothing but the socket. No lock, no allocation. */
 bool shim_tcp_room(int fd, uint32_t len);
+/* Keeps the window that `fd` advertises below what its buffer has room for; `clamp` is the caller's, 0 at first. */
+void shim_tcp_steady_window(int fd, int32_t *clamp);
 /* The streams' part of a poll: fills in descriptors behind those that are there. */
 void shim_streams_read(struct i405_io *io);
 

@@ -21,6 +21,8 @@ struct stream {
   uint32_t buffer; /* arena offset; 0: listening or connecting */
   uint32_t start, end; /* bytes of the buffer that have not been handed out */
   int32_t more;  /* next in the list of streams with a record left over; -1: last, -2: not in it */
+  int32_t clamp; /* of the window */
+  uint32_t reads; /* in flow */
   uint32_t turn; /* in which records were handed out last: until the next one they stay where they are */
 };
 
@@ -164,12 +166,17 @@ static bool cut_records(struct i405_io *io, struct stream *stream) {
   return false;
 }
 
+#define STEADY_READS 32u /* the window is looked after so often */
+
 /* One read: what a slow moment has left comes in the next turn. */
 static void read_stream(struct i405_io *io, struct stream *stream) {
   uint8_t *buffer = shim_at(stream->buffer);
   memmove(buffer, buffer + stream->start, stream->end - stream->start);
   stream->end -= stream->start;
   stream->start = 0;
+  if (stream->mode == I405_STREAM_FLOW && stream->reads++ % STEADY_READS == 0) {
+    shim_tcp_steady_window(stream->fd, &stream->clamp);
+  }
   ssize_t got = recv(stream->fd, buffer + stream->end, BUFFER_LEN - stream->end, MSG_DONTWAIT);
   if (got > 0) {
     stream->end += (uint32_t)got;
