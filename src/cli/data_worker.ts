@@ -27,13 +27,13 @@ import { TcpClientPlane } from "../tunnel/tcp_client_plane.ts";
 import type { BridgeBuffers } from "../tunnel/tcp_messages.ts";
 import type { TcpPlanePorts } from "../tunnel/tcp_plane.ts";
 import { TcpServerPlane } from "../tunnel/tcp_server_plane.ts";
+import { DATA_NICE } from "./priority.ts";
 
 // Chosen here.
 const RX_CAP = 256;
 const TUN_CAP = 128;
 const CALIBRATE_MS = 250;
 const LEAD_MAX_NS = 300e3;
-const WORKER_NICE = -20;
 
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerConfig>) => void) | null;
@@ -56,7 +56,7 @@ function run(config: WorkerConfig): void {
   const shim = openShim(config.shim);
   const isFirst = !("leadNs" in config.pacer);
   const pacer = "leadNs" in config.pacer ? config.pacer : startPacer(shim, config.pacer);
-  shim.threadSetup(WORKER_NICE, pacer.sharedCpu ? -1 : pacer.cpu);
+  shim.threadSetup(DATA_NICE, pacer.sharedCpu ? -1 : pacer.cpu);
   scope.postMessage({ type: "ready", pacer });
   const plane = planeOf(shim, config);
   while (plane.turn()) { /* until stopped */ }

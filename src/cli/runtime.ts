@@ -7,6 +7,7 @@ import type { Log } from "../status/log.ts";
 import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
 import { Mailbox, MAILBOX_HEADER_LEN } from "../tunnel/mailbox.ts";
 import type { Order, PacerReport, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
+import { DATA_NICE } from "./priority.ts";
 
 // Chosen here.
 const MAILBOX_LEN = MAILBOX_HEADER_LEN + (1 << 18);
@@ -54,6 +55,8 @@ export class Runtime {
   #onEvent: ((event: WorkerEvent) => void) | undefined;
   #timer: number | undefined;
   #isSecond = false;
+  /** Sockets of streams are this isolate's: what it does is part of the data path. */
+  #hasStreams = false;
   #end!: (reason: string) => void;
   #isReady!: (pacer: PacerReport) => void;
 
@@ -75,6 +78,7 @@ export class Runtime {
     this.#control = control;
     this.#onEvent = onEvent;
     this.#isSecond = "leadNs" in settings.pacer;
+    this.#hasStreams = settings.bridge !== undefined;
     // Held from before the first slot to the end, whatever the tunnel carries.
     if (!this.#shim.holdLatency()) this.#log.debug("idle states of the CPU are not held off: only root may");
     const worker = new Worker(new URL("./data_worker.ts", import.meta.url), { type: "module" });
@@ -150,7 +154,8 @@ export class Runtime {
     if (event.type === "stopped") return this.#end("");
     if (event.type === "ready") {
       this.pacer = event.pacer;
-      if (!event.pacer.sharedCpu) this.#shim.threadSetup(0, event.pacer.cpu); // the pacer's CPU is its own
+      const { sharedCpu, cpu } = event.pacer;
+      this.#shim.threadSetup(this.#hasStreams ? DATA_NICE : 0, sharedCpu ? -1 : cpu); // the pacer's CPU is its own
       if (!this.#isSecond) this.#reportPacer(event.pacer);
       this.#isReady(event.pacer);
     } else {
