@@ -63,6 +63,12 @@ const BENCHES: readonly Bench[] = [
     full: ["--out", RESULTS],
   },
   {
+    name: "many clients",
+    script: "clients/main.ts",
+    quick: ["--counts", "2", "--seconds", "1"],
+    full: ["--out", RESULTS],
+  },
+  {
     name: "recovery",
     script: "tunnel/recovery.ts",
     quick: ["--runs", "1", "--only", "address change"],

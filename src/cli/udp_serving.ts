@@ -106,6 +106,7 @@ export class UdpServing implements Serving {
         innerAddresses: config.tun.addresses.map(formatPrefix),
         mtu: this.mtu,
         clampsMss: config.tun.clampMss,
+        betweenClients: config.betweenClients,
         datagramMaxLen: DATAGRAM_LEN_MAX,
         bridge: this.#streams?.buffers,
       },

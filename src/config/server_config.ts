@@ -56,6 +56,7 @@ export function serverConfig(source: TomlSource, overrides: Overrides, context: 
     }),
     clients: Object.freeze(clients),
     ecn: values["server.ecn"] ?? false,
+    betweenClients: values["server.between_clients"] ?? false,
     nat: Object.freeze({ masquerade: values["nat.masquerade"] ?? false }),
     ...crypto,
     ...common,

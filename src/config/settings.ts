@@ -215,6 +215,11 @@ export const SERVER_SETTINGS = {
   "tun.clamp_mss": setting(kind.boolean, "hold connections of TCP to segments that fill a packet", {
     default: "true",
   }),
+  "server.between_clients": setting(
+    kind.boolean,
+    "let clients reach one another; the system has to forward (net.ipv4.ip_forward), as with masquerade",
+    { default: "false" },
+  ),
   "nat.masquerade": setting(kind.boolean, "let clients reach other networks under the server's address", {
     default: "false",
   }),

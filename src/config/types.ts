@@ -117,6 +117,8 @@ export interface ServerConfig extends CommonConfig {
   readonly tun: ServerTunConfig;
   /** At least one; names, keys, addresses and routes of two never overlap. */
   readonly clients: readonly ServerClientConfig[];
+  /** Inner packets from one client to another pass, as far as the system forwards them. */
+  readonly betweenClients: boolean;
   readonly nat: { readonly masquerade: boolean };
 }
 

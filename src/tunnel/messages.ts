@@ -182,6 +182,8 @@ export interface ServerWorkerConfig extends WorkerConfigCommon {
   readonly mtu: number;
   /** Whether segments of TCP are held to what fills a record. */
   readonly clampsMss: boolean;
+  /** Whether a client's packets may be addressed to another one. */
+  readonly betweenClients: boolean;
   readonly datagramMaxLen: number;
   /** Of streams, where clients may have some. */
   readonly bridge?: BridgeBuffers;

@@ -384,13 +384,13 @@ export class ServerPlane extends DataPlane {
     this.tell({ type: "closed", client: peer.index, reason });
   }
 
-  /** Anti-spoofing: a client's packets carry its own inner address; clients do not reach one another. */
+  /** Anti-spoofing: a client's packets carry its own inner address; clients do not reach one another unless they may. */
   protected admits(peer: Peer, off: number, len: number): boolean {
     if (this.#routes.bySource(off, len) !== peer.index) {
       this.counters.add("inner_source_refused");
       return false;
     }
-    if (this.#routes.byDestination(off, len) >= 0) {
+    if (!this.#config.betweenClients && this.#routes.byDestination(off, len) >= 0) {
       this.counters.add("inner_destination_refused");
       return false;
     }

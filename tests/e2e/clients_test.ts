@@ -41,6 +41,20 @@ Deno.test({
   await second.stopCleanly();
 });
 
+Deno.test({ name: "two clients reach each other where the server lets them", ignore }, async () => {
+  await using lab = await Lab.create();
+  const ends = await Ends.configure(lab, { server: { server: { between_clients: true } } });
+  await ends.configureSecond();
+  await lab.shell("server", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+  await ends.startServer();
+  ends.startClient();
+  const second = lab.start("router", [i405Path(), "client", "second.toml"]);
+  await ends.up();
+  await second.waitFor(/tunnel up/);
+  assert.ok(await echoes(lab, "client", INNER_SECOND));
+  await second.stopCleanly();
+});
+
 Deno.test(
   { name: "an inner packet with another's source address is dropped and counted", ignore },
   async () => {

@@ -2,7 +2,16 @@
 
 import assert from "node:assert/strict";
 import { SimNetwork } from "./network.ts";
-import { CLIENT_AT, CLIENT_INNER, innerPacket, SERVER_AT, SERVER_INNER, TRAIN, World } from "./world.ts";
+import {
+  CLIENT_AT,
+  CLIENT_INNER,
+  innerPacket,
+  OTHER_INNER,
+  SERVER_AT,
+  SERVER_INNER,
+  TRAIN,
+  World,
+} from "./world.ts";
 
 const SECOND = 1e9;
 
@@ -203,6 +212,18 @@ Deno.test("packets with a source address that is not the client's are refused an
   assert.equal(world.server.io.tunWritten.length, 0);
   assert.equal(world.server.counters.get("inner_source_refused"), 1);
   assert.equal(world.server.counters.get("inner_destination_refused"), 1);
+});
+
+Deno.test("clients reach one another where the server lets them, by their own addresses alone", () => {
+  const world = new World({ seed: 27, betweenClients: true });
+  assert.ok(world.runUntilUp(3 * SECOND));
+  world.client.io.tunSubmit(innerPacket(OTHER_INNER, OTHER_INNER, 100, 1));
+  world.client.io.tunSubmit(innerPacket(CLIENT_INNER, OTHER_INNER, 100, 2));
+  world.client.wake();
+  world.run(SECOND);
+  assert.equal(world.server.io.tunWritten.length, 1, "the system forwards it");
+  assert.equal(world.server.counters.get("inner_source_refused"), 1);
+  assert.equal(world.server.counters.get("inner_destination_refused"), 0);
 });
 
 Deno.test("a goodbye travels in slots: the server forgets the client at once", () => {

@@ -58,6 +58,8 @@ export interface WorldOptions {
   readonly rotateSlots?: number;
   /** Lengths of datagrams, the longest first, among which the client looks for what the path carries. */
   readonly lengths?: readonly number[];
+  /** The server lets clients reach one another. */
+  readonly betweenClients?: boolean;
   /** A second client with a key and an inner address of its own. */
   readonly twoClients?: boolean;
   /** Streams instead of packets: what they carry, by key. */
@@ -434,6 +436,7 @@ export class SimServer extends End {
       innerAddresses: [`${SERVER_INNER.join(".")}/24`],
       mtu: 1400,
       clampsMss: true,
+      betweenClients: world.options.betweenClients ?? false,
       datagramMaxLen: 1472,
     });
     this.armControl();
