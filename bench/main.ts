@@ -53,7 +53,7 @@ const BENCHES: readonly Bench[] = [
   {
     name: "streams",
     script: "tunnel/streams.ts",
-    quick: ["--seconds", "1", "--intervals", "1178"],
+    quick: ["--seconds", "1", "--intervals", "1178", "--streams", "10", "--idle", "20"],
     full: ["--out", RESULTS],
   },
   {

@@ -1,5 +1,5 @@
 /** hold_streams.ts take ADDRESS PORT: takes connections there and keeps them.
- * hold_streams.ts open PROXY_PORT COUNT ADDRESS PORT: holds COUNT connections through the SOCKS5 proxy at 127.0.0.1. */
+ * hold_streams.ts open PROXY COUNT ADDRESS PORT: holds COUNT connections through the SOCKS5 proxy at PROXY, HOST:PORT. */
 
 const AT_ONCE = 50;
 
@@ -11,19 +11,28 @@ async function take(hostname: string, port: number): Promise<void> {
   }
 }
 
-async function open(proxyPort: number, count: number, address: string, port: number): Promise<void> {
-  const request = Uint8Array.of(5, 1, 0, 5, 1, 0, 1, ...address.split(".").map(Number), port >> 8, port);
+async function readExactly(connection: Deno.Conn, len: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(len);
+  for (let at = 0; at < len;) {
+    const more = await connection.read(bytes.subarray(at));
+    if (more === null) throw new Error("the proxy has ended a connection");
+    at += more;
+  }
+  return bytes;
+}
+
+async function open(proxy: string, count: number, address: string, port: number): Promise<void> {
+  const greeting = Uint8Array.of(5, 1, 0);
+  const request = Uint8Array.of(5, 1, 0, 1, ...address.split(".").map(Number), port >> 8, port);
   const kept: Deno.Conn[] = [];
+  const [hostname, proxyPort] = proxy.split(":");
   const one = async () => {
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port: proxyPort });
-    await connection.write(request);
-    const answer = new Uint8Array(12);
-    for (let len = 0; len < answer.length;) {
-      const more = await connection.read(answer.subarray(len));
-      if (more === null) throw new Error("the proxy has ended a connection");
-      len += more;
-    }
-    if (answer[3] !== 0) throw new Error(`the proxy answers ${answer[3]}`);
+    const connection = await Deno.connect({ hostname, port: Number(proxyPort) });
+    await connection.write(greeting);
+    await readExactly(connection, 2);
+    await connection.write(request); // not before: some proxies lose what comes early
+    const answer = await readExactly(connection, 10);
+    if (answer[1] !== 0) throw new Error(`the proxy answers ${answer[1]}`);
     kept.push(connection);
   };
   while (kept.length < count) {
@@ -35,4 +44,4 @@ async function open(proxyPort: number, count: number, address: string, port: num
 
 const [what, ...args] = Deno.args;
 if (what === "take") await take(args[0], Number(args[1]));
-else await open(Number(args[0]), Number(args[1]), args[2], Number(args[3]));
+else await open(args[0], Number(args[1]), args[2], Number(args[3]));

@@ -13,7 +13,6 @@ import { i405 } from "./proxies.ts";
 
 const WEB_PORT = 8080;
 const HOLD_PORT = 8081;
-/** A client may begin 200 streams in a second. */
 const OPEN_MS_PER_STREAM = 10;
 /** More than the tunnel moves in the time. */
 const ENDLESS = 1e12;
@@ -55,8 +54,7 @@ async function bench(streams: number): Promise<Row> {
     await lab.start("taker", "server", take).line(/taking/, 20_000);
     const { proxy, children } = await i405(Number(values.interval)).start(lab);
     if (streams > 0) {
-      const port = proxy.split(":")[1];
-      const open = ["open", port, String(streams), OUTER.server, String(HOLD_PORT)];
+      const open = ["open", proxy, String(streams), OUTER.server, String(HOLD_PORT)];
       const holder = lab.start("holder", "client", [...script("hold_streams.ts"), ...open]);
       await holder.line(/holding/, 30_000 + OPEN_MS_PER_STREAM * streams);
     }

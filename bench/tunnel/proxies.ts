@@ -12,10 +12,18 @@ export interface Running {
   readonly children: readonly Child[];
 }
 
+export interface Need {
+  readonly program: string;
+  /** Debian's, which may be installed for a benchmark: it starts nothing by itself. Undefined: the operator's to install. */
+  readonly package?: string;
+}
+
+const SOCKS_SERVER: Need = { program: "microsocks", package: "microsocks" };
+
 export interface Contender {
   readonly name: string;
   /** Programs that have to be there. */
-  readonly needs: readonly string[];
+  readonly needs: readonly Need[];
   start(lab: Lab): Promise<Running>;
 }
 
@@ -41,7 +49,7 @@ export function i405(intervalUs: number): Contender {
     async start(lab) {
       const server =
         `[server]\nlisten = ["${OUTER.server}:${PORT}"]\nmodes = ["tcp"]\n[[client]]\nname = "bench"\n` +
-        `key_file = "server.key"\nmax_speed = "1 Gbit/s"\nallow = ["192.0.2.0/24"]\n`;
+        `key_file = "server.key"\nmax_speed = "1 Gbit/s"\nallow = ["192.0.2.0/24"]\ndial_rate = 2000\n`;
       const client = `[tunnel]\npeer = "${OUTER.server}:${PORT}"\nmode = "tcp"\nkey_file = "client.key"\n` +
         `[up]\n${direction}[down]\n${direction}[socks]\nlisten = ["${LOCAL}"]\n`;
       await lab.write("server.toml", server);
@@ -57,7 +65,7 @@ export function i405(intervalUs: number): Contender {
 
 export const ssh: Contender = {
   name: "ssh -D",
-  needs: ["ssh", "sshd", "ssh-keygen"],
+  needs: [{ program: "ssh" }, { program: "sshd" }, { program: "ssh-keygen" }],
   async start(lab) {
     for (const name of ["host", "user"]) {
       await lab.run("client", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", `${lab.dir}/${name}`);
@@ -88,7 +96,7 @@ function microsocksAt(lab: Lab, ip: string): Child {
 
 export const microsocks: Contender = {
   name: "microsocks, no encryption",
-  needs: ["microsocks"],
+  needs: [SOCKS_SERVER],
   async start(lab) {
     const server = microsocksAt(lab, OUTER.server);
     await listening(lab, "server", SOCKS_PORT);
@@ -98,7 +106,7 @@ export const microsocks: Contender = {
 
 export const stunnel: Contender = {
   name: "stunnel and microsocks",
-  needs: ["stunnel", "microsocks"],
+  needs: [{ program: "stunnel", package: "stunnel4" }, SOCKS_SERVER],
   async start(lab) {
     await lab.write("psk", `bench:${"5a".repeat(32)}\n`);
     const common = `foreground = yes\npid =\nciphers = PSK\nPSKsecrets = ${lab.dir}/psk\n[socks]\n`;
