@@ -17,6 +17,9 @@ const { values } = parseArgs({
 });
 const MINUTES = Number(values.minutes);
 const SHARES = { loads: 0.36, modes: 0.06, shortest: 0.28, audit: 0.3 };
+/** Four loads, ours and bare: one round. */
+const LOAD_TURNS = 8;
+const TURN_MAX_S = 20;
 /** Six turns of ours and of the bare pacer. */
 const MODE_TURNS = 12;
 const INTERVALS_US = "100,50,20,10,8";
@@ -56,7 +59,11 @@ const script = (name: string, ...args: string[]) => [
 const seconds = (share: number, turns: number) => Math.max(0.3, MINUTES * 60 * share / turns).toFixed(1);
 await Deno.mkdir(values.out, { recursive: true });
 const PARTS: Readonly<Record<string, () => Promise<void>>> = {
-  loads: () => run(script("loads.ts", "--minutes", (MINUTES * SHARES.loads).toFixed(2))),
+  loads: () => {
+    const minutes = MINUTES * SHARES.loads;
+    const turnS = Math.max(1.5, Math.min(TURN_MAX_S, minutes * 60 / LOAD_TURNS));
+    return run(script("loads.ts", "--minutes", minutes.toFixed(2), "--turn-s", turnS.toFixed(1)));
+  },
   modes: () => run(script("main.ts", "--seconds", seconds(SHARES.modes, MODE_TURNS))),
   shortest: () => {
     const plan = ["--intervals-us", INTERVALS_US, "--bursts", BURSTS];

@@ -104,6 +104,8 @@ Deno.test("Functions of the shim check offsets and alignment", () => {
     i405_udp_send: (off) => symbols.i405_udp_send(-1, off, 100, 64, 0),
     i405_tun_open: (off) => symbols.i405_tun_open(off, 0),
     i405_read_file: (off) => symbols.i405_read_file(64, off, 100),
+    i405_write_file: (off) => symbols.i405_write_file(64, off, 100),
+    i405_read_link: (off) => symbols.i405_read_link(64, off, 100),
     i405_observe_open: (off) => symbols.i405_observe_open(off, 0),
   };
   for (const [name, call] of Object.entries(bytes)) {
