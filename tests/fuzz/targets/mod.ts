@@ -6,6 +6,7 @@ import { FILE_TARGETS } from "./files.ts";
 import { HANDSHAKE_TARGETS } from "./handshake.ts";
 import { INNER_TARGETS } from "./inner.ts";
 import { OFFLOAD_TARGETS } from "./offload.ts";
+import { PATH_TARGETS } from "./path.ts";
 import { PROXY_TARGETS } from "./proxy.ts";
 import { RECORD_TARGETS } from "./records.ts";
 import { SESSION_TARGETS } from "./session.ts";
@@ -25,4 +26,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...FILE_TARGETS,
   ...PROXY_TARGETS,
   ...OFFLOAD_TARGETS,
+  ...PATH_TARGETS,
 ];
