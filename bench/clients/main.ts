@@ -4,7 +4,8 @@
  *     generator namespace                        server namespace
  *     198.51.100.2/24, 10.90.I.2  ────────────  198.51.100.1/24
  *
- *   deno run -A bench/clients/main.ts [--counts 1,10,100,1000] [--mbits 0.1] [--seconds 20] [--out DIR]
+ *   deno run -A bench/clients/main.ts [--counts 1,10,100,1000] [--mbits 0.1] [--seconds 20]
+ *     [--poll-mode hybrid] [--out DIR]
  *
  * Needs root and ./i405 (or I405_BIN). */
 
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     counts: { type: "string", default: "1,10,100,1000" },
     mbits: { type: "string", default: "0.1" },
     seconds: { type: "string", default: "20" },
+    "poll-mode": { type: "string", default: "hybrid" },
     out: { type: "string" },
   },
 });
@@ -141,7 +143,9 @@ async function configure(lab: Lab, count: number): Promise<void> {
   );
   const server =
     `[server]\nlisten = ["${SERVER}:${PORT}"]\n[tun]\nname = "many"\naddresses = ["10.140.0.1/16"]\n` +
-    `[pacing]\ncpu = ${CPU.server}\n[status]\nsocket = "${lab.dir}/server.sock"\n${entries.join("")}`;
+    `[pacing]\ncpu = ${CPU.server}\npoll_mode = "${
+      values["poll-mode"]
+    }"\n[status]\nsocket = "${lab.dir}/server.sock"\n${entries.join("")}`;
   await Deno.writeTextFile(`${lab.dir}/server.toml`, server, { mode: 0o600 });
   const config: GeneratorConfig = {
     server: { ip: SERVER, port: PORT },
@@ -237,7 +241,9 @@ if (values.out !== undefined) {
     ),
   ];
   const machine = `${navigator.hardwareConcurrency} CPUs, Linux ${Deno.osRelease()}, both ends on it`;
-  const about = `One server, clients of ${MBITS} Mbit/s each way, ${SECONDS} s each. ${machine}.`;
+  const about = `One server, clients of ${MBITS} Mbit/s each way, poll mode ${
+    values["poll-mode"]
+  }, ${SECONDS} s each. ${machine}.`;
   const name = `clients_${String(MBITS).replace(".", "_")}`;
   await Deno.writeTextFile(`${values.out}/${name}.md`, `# Many clients\n\n${about}\n\n${table.join("\n")}\n`);
   const plot = (label: string, y: (row: Row) => number) =>
