@@ -94,8 +94,8 @@ function firstCovered(
 }
 
 const RUN_MAX = 64;
-/** Less than a record takes to be sealed. */
-const IN_TIME_NS = 200;
+/** Less than it takes from skipping a slot to sending the next one, sealing included. */
+const IN_TIME_NS = 100;
 
 /** Slots and the packets of their windows, until they balance. */
 class Runs {
