@@ -130,7 +130,7 @@ const isBusy = (index: number) => Math.floor((index - 10) / 100) % 2 === 1;
 type Change = (made: Made, index: number) => readonly Made[];
 
 /** What `change` makes of a connection with a record up and one down in each slot. */
-function judged(change: Change = (made) => [made]): Gate[] {
+function judged(change: Change = (made) => [made], isSender = false): Gate[] {
   const blocks = Array.from({ length: 80 }, (_, i) => ({
     load: i % 2 === 0 ? "idle" as const : "slow reader" as const,
     fromMs: 10 + i * 100,
@@ -149,13 +149,15 @@ function judged(change: Change = (made) => [made]): Gate[] {
   const frames = slots.flatMap(({ actualNs }, index) => {
     const sequence = (2 ** 32 - 1e6 + index * RECORD_LEN) % 2 ** 32;
     const own = change({ sequence }, index).map((made, i) => frameOf(actualNs + DELAY_NS + i, made));
-    return [...own, frameOf(actualNs + 3e5, { up: false, sequence })];
+    const all = [...own, frameOf(actualNs + 3e5, { up: false, sequence })];
+    return isSender ? all.map((frame) => ({ ...frame, outgoing: !frame.outgoing })) : all;
   });
   const evidence = evidenceFor("tcp", {
     from: "client",
     interfaceIndex: 0,
     serverPort: 1405,
     intervalNs: INTERVAL_NS,
+    isSender,
   });
   const traces = { client: { wallBaseNs: 0, slots }, server: { wallBaseNs: 0, slots: [] } };
   evidence.add({ blocks, seen: { wallBaseNs: 0, frames }, traces } as Round);
@@ -179,6 +181,15 @@ Deno.test("evidenceFor() tcp: a clean run is found clean, with gates of ACKs and
   const acks = gates.filter(({ id }) => id === "ACK");
   assert.equal(acks.length, 2 * 5, "of any load, and of the one that there was");
   assert.ok(acks.filter(({ name }) => !name.includes("forest")).every(({ verdict }) => verdict === "holds"));
+});
+
+Deno.test("evidenceFor() tcp: the same at the sender's own interface, where its segments go out", () => {
+  const gates = judged((made, i) => isBusy(i) && i % 10 === 0 ? [made, ACK] : [made], true);
+  assert.ok(gates.filter(({ id }) => id === "G0").every(({ verdict }) => verdict === "holds"));
+  const failing = gates.filter(({ id, verdict }) => id === "ACK" && verdict === "fails").map(({ name }) =>
+    name
+  );
+  assert.match(failing.join("\n"), /acknowledgements without data a segment/);
 });
 
 const ACK: Made = { payloadLen: 0, flags: 0x10 };
