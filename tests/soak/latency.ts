@@ -110,7 +110,10 @@ const lines = [
   ),
 ];
 const out = values.out ?? fileURLToPath(new URL("../../bench/results/latency.md", import.meta.url));
-const machine = `${navigator.hardwareConcurrency} CPUs, Linux ${Deno.osRelease()}, both ends on one machine`;
+const machine =
+  `${navigator.hardwareConcurrency} CPUs, Linux ${Deno.osRelease()}, both ends on one machine, load average ${
+    Deno.loadavg()[0].toFixed(0)
+  } with all else that ran`;
 const about =
   `Round trips of ${PINGS_PER_S} pings a second through tunnels of ${PACKET_LEN} bytes, ${SECONDS} s each. ${machine}.`;
 await Deno.writeTextFile(out, `# Latency under load\n\n${about}\n\n${lines.join("\n")}\n`);
