@@ -67,12 +67,15 @@ function handshake(key: Uint8Array, from: string): Promise<{ result: DtlsResult;
     HANDSHAKE_MS,
   );
   let timer: number | undefined;
+  let isDone = false;
   const advance = () => {
+    if (isDone) return;
     for (let datagram = dtls.nextDatagram(); datagram !== undefined; datagram = dtls.nextDatagram()) {
       socket.send(datagram, config.server.port, config.server.ip);
     }
     clearTimeout(timer);
     if (dtls.phase === "connected") {
+      isDone = true;
       clearTimeout(deadline);
       const { port } = socket.address();
       socket.close(() => resolve({ result: dtls.result!, port }));
@@ -80,12 +83,13 @@ function handshake(key: Uint8Array, from: string): Promise<{ result: DtlsResult;
     }
     const nextNs = dtls.nextTimeoutNs();
     timer = setTimeout(() => {
+      if (isDone) return;
       dtls.handleTimeout(shim.clock.nowNs());
       advance();
     }, Math.max(1, (nextNs - shim.clock.nowNs()) / 1e6));
   };
   socket.on("message", (datagram) => {
-    if (dtls.phase === "connected") return;
+    if (isDone) return;
     dtls.receive(new Uint8Array(datagram), shim.clock.nowNs());
     advance();
   });
