@@ -7,7 +7,7 @@ import type { Log } from "../status/log.ts";
 import { COUNTERS_LEN, DataCounters } from "../tunnel/counters.ts";
 import { Mailbox, MAILBOX_HEADER_LEN } from "../tunnel/mailbox.ts";
 import type { Order, PacerReport, WorkerConfig, WorkerEvent } from "../tunnel/messages.ts";
-import { DATA_NICE } from "./priority.ts";
+import { DATA_NICE, MAIN_NICE } from "./priority.ts";
 
 // Chosen here.
 const MAILBOX_LEN = MAILBOX_HEADER_LEN + (1 << 18);
@@ -155,7 +155,8 @@ export class Runtime {
     if (event.type === "ready") {
       this.pacer = event.pacer;
       const { sharedCpu, cpu } = event.pacer;
-      this.#shim.threadSetup(this.#hasStreams ? DATA_NICE : 0, sharedCpu ? -1 : cpu); // the pacer's CPU is its own
+      const nice = this.#hasStreams ? DATA_NICE : MAIN_NICE;
+      this.#shim.threadSetup(nice, sharedCpu ? -1 : cpu); // the pacer's CPU is its own
       if (!this.#isSecond) this.#reportPacer(event.pacer);
       this.#isReady(event.pacer);
     } else {
