@@ -37,8 +37,8 @@ export class Unpacker {
     this.#reassembler = reassembler;
   }
 
-  /** Reads the `len` bytes of content (content type byte not counted) at `off`. `number` is the record's sequence
-   * number, which ages fragments; left out, records count as consecutive. */
+  /** Reads the `len` bytes of content (content type byte not counted) at `off`. `number` is the record's place among all
+   * records of all epochs, which ages fragments; left out, records count as consecutive. */
   read(off: number, len: number, sink: UnpackerSink, number = this.#newestNumber + 1): void {
     this.#newestNumber = number;
     const frame = this.#frame;

@@ -10,6 +10,8 @@ export class ReceiveEpoch {
   readonly window: ReplayWindow;
   /** One more than the highest authenticated number; moved by authenticated records only. */
   expected = 0;
+  /** Place of its record 0 among the records of all epochs, in `Peer.placeOf`'s count; -1 until a record has come. */
+  firstPlace = -1;
   /** When the last authentic record of this epoch came; the epoch's start before that. */
   lastAuthenticNs: number;
   /** Records that came with this epoch's bits and did not open. */

@@ -218,7 +218,7 @@ export abstract class DataPlane extends Plane {
       const flags = this.memory.u32[(record.rx + RX.flags) >> 2];
       this.#ecn = flags >>> RX_FLAG.ecnShift & 3;
       peer.reassembler.isMarked = this.#ecn === ECN.ce;
-      peer.unpacker.read(off, end - off, this, number);
+      peer.unpacker.read(off, end - off, this, peer.placeOf(epoch, number));
       return;
     }
     if (u8[end] === CONTENT_TYPE.returnRoutabilityCheck) {

@@ -3,6 +3,7 @@
 import { Reassembler } from "../framing/reassembler.ts";
 import { type FrameDialect, Unpacker } from "../framing/unpacker.ts";
 import type { EndpointAddress, Memory, RecordProtection } from "../ports/mod.ts";
+import type { ReceiveEpoch } from "../session/receive_epoch.ts";
 import type { Session } from "../session/session.ts";
 import type { Emitter, Move, Sealing } from "./emitter.ts";
 import type { InboundPeer } from "./inbound.ts";
@@ -119,6 +120,7 @@ export class Peer implements InboundPeer {
    * it would count from 0 again and repeat nonces. */
   keyed: Session | undefined;
   #open = false;
+  #placeNext = 0;
   lastAuthenticNs = 0;
   /** Segments of TCP are held to what fits packets of so many bytes; 0: they are left alone. */
   mssMtu = 0;
@@ -135,6 +137,15 @@ export class Peer implements InboundPeer {
     this.queue = queue;
     this.reassembler = new Reassembler(memory);
     this.unpacker = new Unpacker(memory.u8, this.reassembler, frames);
+  }
+
+  /** Place of a record that was accepted among all that have come of this peer. Numbers begin anew with each epoch (RFC
+   * 9147 §4.2.1), and a packet may be split across the change. */
+  placeOf(epoch: ReceiveEpoch, number: number): number {
+    if (epoch.firstPlace < 0) epoch.firstPlace = this.#placeNext;
+    const place = epoch.firstPlace + number;
+    if (place >= this.#placeNext) this.#placeNext = place + 1;
+    return place;
   }
 
   /** True once inner packets may flow. To be set anew for each train. */

@@ -57,6 +57,14 @@ for (const suite of [0x1301, 0x1302, 0x1303]) {
   });
 }
 
+Deno.test("a change of keys loses no packet that is split across it, however many records were before", () => {
+  const world = new World({ seed: 13, rekeyRecords: 1500 }); // more than the fragments of a packet may be apart
+  assert.ok(world.runUntilUp(3 * SECOND));
+  assert.deepEqual(exchange(world, 1800, 900), { up: 1800, down: 1800 });
+  assert.equal(world.server.counters.get("inner_fragments_dropped"), 0);
+  assert.equal(world.client.counters.get("inner_fragments_dropped"), 0);
+});
+
 Deno.test("records of epoch 6 and 10, which look like epoch 2's, are no handshake's", () => {
   const world = new World({ seed: 13, rekeyRecords: 200 });
   assert.ok(world.runUntilUp(3 * SECOND));
