@@ -405,9 +405,8 @@ export class ServerPlane extends DataPlane {
     const index = this.#routes.byDestination(off, len);
     if (index < 0) return this.counters.add("inner_dropped_no_route");
     const peer = this.#peers[index];
-    if (peer === undefined || !peer.open || peer.train === undefined) {
-      return this.counters.add("inner_dropped_no_session");
-    }
+    if (peer?.train === undefined) return this.counters.add("inner_dropped_no_session");
+    // While one session takes the place of another the queue holds what comes.
     if (peer.mssMtu > 0) clampMss(this.memory.u8, off, len, peer.mssMtu);
     if (!peer.queue.push(off, len)) return;
     this.#active.add(peer);

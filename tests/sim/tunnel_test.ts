@@ -147,6 +147,21 @@ Deno.test("a restart of the client takes the train over at one slot: never two t
   assert.ok(Math.max(...gaps) < 2 * TRAIN.intervalNs, "never none");
 });
 
+Deno.test("what comes for a client while one session takes the place of another waits for it", () => {
+  const world = new World({ seed: 22, network: { delayMeanNs: 100e6, lossRatio: 0.4 } });
+  assert.ok(world.runUntilUp(20 * SECOND));
+  world.kill(world.client);
+  world.startClient({});
+  for (let mark = 0; world.client.client.state !== "up"; mark++) {
+    assert.ok(mark < 2000, "up again within 20 s");
+    world.server.io.tunSubmit(innerPacket(SERVER_INNER, CLIENT_INNER, 300, mark & 0xff));
+    world.server.wake();
+    world.run(10e6);
+  }
+  assert.equal(world.server.counters.get("inner_dropped_no_session"), 0);
+  assert.ok(world.client.io.tunWritten.length > 0, "and what had waited comes first");
+});
+
 Deno.test("a client that restarts with another schedule gets it, and no nonce is used twice", () => {
   for (let seed = 1; seed <= 10; seed++) {
     // With losses the parameters are often not in the first record that arrives.
