@@ -183,7 +183,6 @@ static int check_io(uint32_t off) {
   if (io->rx_max > io->rx_cap || io->tun_max > io->tun_cap) return -EINVAL;
   if (io->rx_cap > 0) {
     result = shim_check(io->rx_descs, (uint64_t)io->rx_cap * sizeof(struct i405_rx), 8);
-    if (result == 0) result = shim_check(io->rx_bufs, (uint64_t)io->rx_cap * I405_RX_STRIDE, 1);
     bool receives = io->udp_fd[0] >= 0 || io->udp_fd[1] >= 0;
     if (result == 0 && receives) result = shim_check(io->rx_whole, I405_RECEIVE_LEN, 8);
   }

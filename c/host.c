@@ -119,11 +119,10 @@ static const int32_t layout[] = {
 
   sizeof(struct i405_io), FIELD(i405_io, udp_fd[0]), FIELD(i405_io, udp_fd[1]), FIELD(i405_io, tun_fd),
   FIELD(i405_io, event_fd), FIELD(i405_io, rx_max), FIELD(i405_io, tun_max), FIELD(i405_io, rx_descs),
-  FIELD(i405_io, rx_cap), FIELD(i405_io, rx_bufs), FIELD(i405_io, tun_descs), FIELD(i405_io, tun_cap),
-  FIELD(i405_io, tun_bufs), FIELD(i405_io, timeout_ns), FIELD(i405_io, rx_count), FIELD(i405_io, tun_count),
+  FIELD(i405_io, rx_cap), FIELD(i405_io, tun_descs), FIELD(i405_io, tun_cap),
+  FIELD(i405_io, tun_bufs), FIELD(i405_io, epoll_fd), FIELD(i405_io, timeout_ns), FIELD(i405_io, rx_count), FIELD(i405_io, tun_count),
   FIELD(i405_io, event), FIELD(i405_io, rx_errors), FIELD(i405_io, now_ns), FIELD(i405_io, tun_dropped),
-  FIELD(i405_io, tun_errors), FIELD(i405_io, epoll_fd), FIELD(i405_io, tun_whole),
-  FIELD(i405_io, rx_whole),
+  FIELD(i405_io, tun_errors), FIELD(i405_io, tun_whole), FIELD(i405_io, rx_whole),
 
   sizeof(struct i405_tcp_state), FIELD(i405_tcp_state, mss), FIELD(i405_tcp_state, timestamps),
   FIELD(i405_tcp_state, sack), FIELD(i405_tcp_state, rtt_us), FIELD(i405_tcp_state, window),

@@ -185,10 +185,10 @@ struct i405_io {
   uint32_t tun_max;      /* TUN packets to take at most (<= tun_cap); 0: neither read nor wait for TUN */
   uint32_t rx_descs;     /* struct i405_rx[rx_cap] */
   uint32_t rx_cap;
-  uint32_t rx_bufs;      /* rx_cap * I405_RX_STRIDE, for streams */
   uint32_t tun_descs;    /* {u32 off, u32 len}[tun_cap] */
   uint32_t tun_cap;
   uint32_t tun_bufs;     /* tun_cap * I405_TUN_STRIDE; the virtio header is not part of off/len */
+  int32_t epoll_fd;      /* of i405_streams_open; -1: no streams */
   double timeout_ns;     /* < 0: wait for ever; 0: do not wait */
   /* out */
   uint32_t rx_count;
@@ -199,12 +199,10 @@ struct i405_io {
   uint32_t tun_dropped;  /* TUN packets longer than I405_TUN_STRIDE, or that could not be cut, summed for ever */
   uint32_t tun_errors;   /* TUN reads that failed other than EAGAIN, summed for ever */
   /* in */
-  int32_t epoll_fd;      /* of i405_streams_open; -1: no streams */
   uint32_t tun_whole;    /* I405_SPLIT_LEN bytes, the shim's own, for what is cut over several polls; 0: no offloads */
   uint32_t rx_whole;     /* I405_RECEIVE_LEN bytes, the shim's own: where datagrams are received; 0: no UDP socket */
-  uint32_t pad;
 };
-_Static_assert(sizeof(struct i405_io) == 104, "ffi/layout.ts reads this struct by offset");
+_Static_assert(sizeof(struct i405_io) == 96, "ffi/layout.ts reads this struct by offset");
 
 /* Reads what is there; if that is nothing, waits (ppoll, ns) and reads again. Returns rx_count + tun_count. */
 I405_EXPORT int32_t i405_io_poll(uint32_t io);

@@ -7,7 +7,6 @@ import {
   IO,
   RECEIVE_LEN,
   RX,
-  RX_STRIDE,
   TUN_DESC,
   TUN_SPLIT_LEN,
   TUN_STRIDE,
@@ -41,7 +40,6 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
   const lens = [
     IO.size,
     Math.max(config.rxCap, 1) * RX.size,
-    Math.max(config.rxCap, 1) * RX_STRIDE,
     Math.max(config.tunCap, 1) * TUN_DESC.size,
     Math.max(config.tunCap, 1) * TUN_STRIDE,
     ADDR.size,
@@ -49,9 +47,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
     (config.tunOffloads ?? 0) === 0 ? 1 : TUN_SPLIT_LEN,
     config.udpFds.length === 0 ? 1 : RECEIVE_LEN,
   ];
-  const [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole, received] = lens.map((len) =>
-    memory.alloc(len)
-  );
+  const [io, rxDescs, tunDescs, tunBufs, to, from, whole, received] = lens.map((len) => memory.alloc(len));
   i32[(io + IO.udpFd0) >>> 2] = config.udpFds[0] ?? -1;
   i32[(io + IO.udpFd1) >>> 2] = config.udpFds[1] ?? -1;
   i32[(io + IO.tunFd) >>> 2] = config.tunFd ?? -1;
@@ -61,7 +57,6 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
   u32[(io + IO.tunMax) >>> 2] = config.tunCap;
   u32[(io + IO.rxDescs) >>> 2] = rxDescs;
   u32[(io + IO.rxCap) >>> 2] = config.rxCap;
-  u32[(io + IO.rxBufs) >>> 2] = rxBufs;
   u32[(io + IO.tunDescs) >>> 2] = tunDescs;
   u32[(io + IO.tunCap) >>> 2] = config.tunCap;
   u32[(io + IO.tunBufs) >>> 2] = tunBufs;
@@ -106,7 +101,7 @@ export function openPacketIo(symbols: Symbols, memory: Memory, config: PacketIoC
       checked("bind a connection id to a peer", symbols.i405_peer_set(to, peer));
     },
     free(): void {
-      [io, rxDescs, rxBufs, tunDescs, tunBufs, to, from, whole, received].forEach((off, index) =>
+      [io, rxDescs, tunDescs, tunBufs, to, from, whole, received].forEach((off, index) =>
         memory.free(off, lens[index])
       );
     },

@@ -41,7 +41,7 @@ export const STREAM_MODE = { paused: 0, step: 1, flow: 2, connecting: 3, listeni
 export type StreamMode = keyof typeof STREAM_MODE;
 
 export const IO = {
-  size: 104,
+  size: 96,
   udpFd0: 0,
   udpFd1: 4,
   tunFd: 8,
@@ -50,10 +50,10 @@ export const IO = {
   tunMax: 20,
   rxDescs: 24,
   rxCap: 28,
-  rxBufs: 32,
-  tunDescs: 36,
-  tunCap: 40,
-  tunBufs: 44,
+  tunDescs: 32,
+  tunCap: 36,
+  tunBufs: 40,
+  epollFd: 44,
   timeoutNs: 48,
   rxCount: 56,
   tunCount: 60,
@@ -62,9 +62,8 @@ export const IO = {
   nowNs: 72,
   tunDropped: 80,
   tunErrors: 84,
-  epollFd: 88,
-  tunWhole: 92,
-  rxWhole: 96,
+  tunWhole: 88,
+  rxWhole: 92,
 } as const;
 
 export const TCP_STATE = {

@@ -27,6 +27,7 @@ export class SimIo implements PacketIo {
   readonly #nowNs: () => number;
   readonly #send: (bytes: Uint8Array, to: EndpointAddress) => void;
   readonly #inbox: { readonly datagram: SimDatagram; readonly fd: number }[] = [];
+  readonly #rxBufs: number;
   readonly #tun: Uint8Array[] = [];
   readonly #peers = new Map<string, number>();
 
@@ -41,7 +42,7 @@ export class SimIo implements PacketIo {
     u32[(this.io + IO.rxMax) >> 2] = u32[(this.io + IO.rxCap) >> 2] = RX_CAP;
     u32[(this.io + IO.tunCap) >> 2] = TUN_CAP;
     u32[(this.io + IO.rxDescs) >> 2] = memory.alloc(RX_CAP * RX.size);
-    u32[(this.io + IO.rxBufs) >> 2] = memory.alloc(RX_CAP * RX_STRIDE);
+    this.#rxBufs = memory.alloc(RX_CAP * RX_STRIDE);
     u32[(this.io + IO.tunDescs) >> 2] = memory.alloc(TUN_CAP * TUN_DESC.size);
     u32[(this.io + IO.tunBufs) >> 2] = memory.alloc(TUN_CAP * TUN_STRIDE);
   }
@@ -79,7 +80,7 @@ export class SimIo implements PacketIo {
     const datagrams = this.#inbox.splice(0, RX_CAP).filter(({ fd }) => fds.includes(fd));
     datagrams.forEach(({ datagram: { bytes, from, to }, fd }, i) => {
       const rx = u32[(this.io + IO.rxDescs) >> 2] + i * RX.size;
-      const off = u32[(this.io + IO.rxBufs) >> 2] + i * RX_STRIDE;
+      const off = this.#rxBufs + i * RX_STRIDE;
       u8.set(bytes, off);
       u32[(rx + RX.off) >> 2] = off;
       u32[(rx + RX.len) >> 2] = bytes.length;
