@@ -10,12 +10,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap) {
-  int checked = shim_check(path, 1, 1);
-  if (checked == 0) checked = shim_check(out, cap, 1);
-  if (checked != 0) return checked;
+/* The path at offset `path`, with its end inside the arena, where `len` bytes at `off` lie inside it, too; NULL and
+ * `*error`, -errno, otherwise. */
+static const char *path_beside(uint32_t path, uint32_t off, uint32_t len, int *error) {
+  *error = shim_check(path, 1, 1);
+  if (*error == 0) *error = shim_check(off, len, 1);
+  if (*error != 0) return NULL;
   const char *name = shim_at(path);
-  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  if (memchr(name, 0, shim_arena.len - path) != NULL) return name;
+  *error = -EINVAL;
+  return NULL;
+}
+
+int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap) {
+  int error;
+  const char *name = path_beside(path, out, cap, &error);
+  if (name == NULL) return error;
   int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return -errno;
   uint32_t len = 0;
@@ -27,11 +37,9 @@ int32_t i405_read_file(uint32_t path, uint32_t out, uint32_t cap) {
 }
 
 int32_t i405_write_file(uint32_t path, uint32_t off, uint32_t len) {
-  int checked = shim_check(path, 1, 1);
-  if (checked == 0) checked = shim_check(off, len, 1);
-  if (checked != 0) return checked;
-  const char *name = shim_at(path);
-  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  int error;
+  const char *name = path_beside(path, off, len, &error);
+  if (name == NULL) return error;
   int fd = open(name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return -errno;
   ssize_t written = write(fd, shim_at(off), len);
@@ -41,22 +49,19 @@ int32_t i405_write_file(uint32_t path, uint32_t off, uint32_t len) {
 }
 
 int32_t i405_read_link(uint32_t path, uint32_t out, uint32_t cap) {
-  int checked = shim_check(path, 1, 1);
-  if (checked == 0) checked = shim_check(out, cap, 1);
-  if (checked != 0) return checked;
-  const char *name = shim_at(path);
-  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  int error;
+  const char *name = path_beside(path, out, cap, &error);
+  if (name == NULL) return error;
   ssize_t len = readlink(name, shim_at(out), cap);
   return len < 0 ? -errno : (int32_t)len;
 }
 
 int32_t i405_read_secret(uint32_t path, uint32_t out, uint32_t cap, uint32_t info) {
-  int checked = shim_check(path, 1, 1);
-  if (checked == 0) checked = shim_check(out, cap, 1);
-  if (checked == 0) checked = shim_check(info, sizeof(struct i405_file_info), 4);
-  if (checked != 0) return checked;
-  const char *name = shim_at(path);
-  if (memchr(name, 0, shim_arena.len - path) == NULL) return -EINVAL;
+  int error;
+  const char *name = path_beside(path, out, cap, &error);
+  if (name == NULL) return error;
+  error = shim_check(info, sizeof(struct i405_file_info), 4);
+  if (error != 0) return error;
   int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
   if (fd < 0) return -errno;
   struct stat status;
