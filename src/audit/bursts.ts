@@ -1,8 +1,7 @@
 /** G1 within burst slots: the packets of one send call follow one another as fast as the machine lets them, and that must
  * not depend on a load either. */
 
-import { meanAndSd } from "../base/statistics.ts";
-import { absolute, meanDifference } from "./difference.ts";
+import { absolute, dataAgainstChaffGate, meanDifference } from "./difference.ts";
 import { type Gate, gate, verdictOf } from "./gate.ts";
 import type { AuditSession } from "./session.ts";
 
@@ -38,14 +37,10 @@ function gapDeciles(idle: readonly AuditSession[], busy: readonly AuditSession[]
 
 /** From a burst's first packet to its last: the median of slots with user data less that of those without. */
 function lengthsByData(busy: readonly AuditSession[]): Gate {
-  const differences = busy.map(({ burstDataMinusChaffNs }) => burstDataMinusChaffNs).filter(Number.isFinite);
-  const { mean, sd } = meanAndSd(differences);
-  const found = absolute({ value: mean, error: sd / Math.sqrt(differences.length) });
-  return gate("G1", "how long bursts take, with data against without: difference of medians", {
-    ...found,
-    bound: DATA_BOUND_NS,
-    unit: "ns",
-    verdict: differences.length >= SESSIONS_MIN ? verdictOf(found, DATA_BOUND_NS) : "not shown",
-    detail: `${differences.length} sessions had both`,
-  });
+  return dataAgainstChaffGate(
+    "how long bursts take, with data against without: difference of medians",
+    busy.map(({ burstDataMinusChaffNs }) => burstDataMinusChaffNs),
+    DATA_BOUND_NS,
+    SESSIONS_MIN,
+  );
 }

@@ -1,10 +1,9 @@
 /** G1: what one who knows the plan of slots sees, idle against a load. Sessions are the unit: a statistic is computed
  * for each session, and the difference of its means between classes is bounded by Welch's interval. */
 
-import { meanAndSd } from "../base/statistics.ts";
 import { burstGates } from "./bursts.ts";
 import { callDataAgainstChaff } from "./call_times.ts";
-import { absolute, meanDifference } from "./difference.ts";
+import { absolute, dataAgainstChaffGate, meanDifference } from "./difference.ts";
 import { type Gate, gate, verdictOf } from "./gate.ts";
 import { type AuditSession, LATE_NS } from "./session.ts";
 
@@ -81,16 +80,12 @@ function lateRatio(
 
 /** Within a load's sessions: the median residual of slots with user data less that of those without. */
 function dataAgainstChaff(busy: readonly AuditSession[]): Gate {
-  const differences = busy.map(({ dataMinusChaffNs }) => dataMinusChaffNs).filter(Number.isFinite);
-  const { mean, sd } = meanAndSd(differences);
-  const found = absolute({ value: mean, error: sd / Math.sqrt(differences.length) });
-  return gate("G1", "slots with data against slots without: difference of medians", {
-    ...found,
-    bound: DATA_BOUND_NS,
-    unit: "ns",
-    verdict: differences.length >= SESSIONS_MIN ? verdictOf(found, DATA_BOUND_NS) : "not shown",
-    detail: `${differences.length} sessions had both`,
-  });
+  return dataAgainstChaffGate(
+    "slots with data against slots without: difference of medians",
+    busy.map(({ dataMinusChaffNs }) => dataMinusChaffNs),
+    DATA_BOUND_NS,
+    SESSIONS_MIN,
+  );
 }
 
 /** How fast the clock runs within sessions, by the slope of residuals over planned time. */
