@@ -25,8 +25,20 @@ export interface Running {
 
 const ANSWER_TRIES = 50;
 
-/** Waits until the far side answers. Throws with what the programs have said. */
-export async function answers(lab: Lab, address: string, ends: Running["ends"]): Promise<void> {
+/** A tunnel of two programs, once the server answers at `address`. Throws with what the programs have said. */
+export async function whenAnswering(lab: Lab, address: string, ends: Running["ends"]): Promise<Running> {
+  await answers(lab, address, ends);
+  return {
+    address,
+    ends,
+    async stop() {
+      await ends.client.stop();
+      await ends.server.stop();
+    },
+  };
+}
+
+async function answers(lab: Lab, address: string, ends: Running["ends"]): Promise<void> {
   for (let tries = 0; tries < ANSWER_TRIES; tries++) {
     const { code } = await lab.output("client", "ping", "-n", "-c", "1", "-W", "1", address);
     if (code === 0) return;

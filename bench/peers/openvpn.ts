@@ -3,7 +3,7 @@
 import { runCommand } from "../../src/demo/child.ts";
 import type { Lab, Place } from "../tunnel/ends.ts";
 import { OUTER } from "../tunnel/ends.ts";
-import { answers, type Contender } from "./contender.ts";
+import { type Contender, whenAnswering } from "./contender.ts";
 import type { Installed } from "./install.ts";
 
 const PORT = 1194;
@@ -67,15 +67,7 @@ export function openvpn({ path, version }: Installed): Contender {
       };
       const ends = { server: start("server"), client: start("client") };
       await ends.client.line(/Initialization Sequence Completed/, 20_000);
-      await answers(lab, INNER.server, ends);
-      return {
-        address: INNER.server,
-        ends,
-        async stop() {
-          await ends.client.stop();
-          await ends.server.stop();
-        },
-      };
+      return await whenAnswering(lab, INNER.server, ends);
     },
   };
 }

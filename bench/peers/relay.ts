@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { Lab, Place } from "../tunnel/ends.ts";
 import { OUTER } from "../tunnel/ends.ts";
-import { answers, type Contender } from "./contender.ts";
+import { type Contender, whenAnswering } from "./contender.ts";
 import type { Installed } from "./install.ts";
 
 const PORT = "1406";
@@ -31,15 +31,7 @@ export function relay({ path, version }: Installed): Contender {
         await lab.run(place, "ip", "address", "add", `${INNER[place]}/24`, "dev", "i4relay");
         await lab.run(place, "ip", "link", "set", "i4relay", "mtu", String(MTU), "up");
       }
-      await answers(lab, INNER.server, ends);
-      return {
-        address: INNER.server,
-        ends,
-        async stop() {
-          await ends.client.stop();
-          await ends.server.stop();
-        },
-      };
+      return await whenAnswering(lab, INNER.server, ends);
     },
   };
 }

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import type { Lab, Place } from "../tunnel/ends.ts";
 import { OUTER } from "../tunnel/ends.ts";
-import { answers, type Contender } from "./contender.ts";
+import { type Contender, whenAnswering } from "./contender.ts";
 import type { Installed } from "./install.ts";
 
 const PORT = 51_820;
@@ -63,15 +63,7 @@ export function wireguard(name: string, { path, version }: Installed, args: read
         await run("address", "add", `${INNER[place]}/24`, "dev", device(place));
         await run("link", "set", device(place), "mtu", String(MTU), "up");
       }
-      await answers(lab, INNER.server, ends);
-      return {
-        address: INNER.server,
-        ends,
-        async stop() {
-          await ends.client.stop();
-          await ends.server.stop();
-        },
-      };
+      return await whenAnswering(lab, INNER.server, ends);
     },
   };
 }
