@@ -77,9 +77,9 @@ export class Reassembler {
   readonly #totals: Uint16Array;
   /** Bytes that have arrived. */
   readonly #arrived: Uint16Array;
-  /** Per place: count of stretches, and their starts and ends, ascending, not touching. */
   /** Whether a fragment came in a record that had met congestion. */
   readonly #marks: Uint8Array;
+  /** Per place: count of stretches, and their starts and ends, ascending, not touching. */
   readonly #stretches: Uint8Array;
   readonly #starts: Uint16Array;
   readonly #ends: Uint16Array;
