@@ -5,24 +5,11 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sched.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 
-static int64_t now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
-}
-
-static int compare(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return x < y ? -1 : x > y;
-}
+#include "../pacing/plain.h"
 
 int main(int argc, char **argv) {
   if (argc != 9) return 2;
@@ -43,25 +30,15 @@ int main(int argc, char **argv) {
     }
   }
   qsort(times, count, sizeof *times, compare);
-  prctl(PR_SET_TIMERSLACK, 1UL);
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof set, &set);
-  struct sched_param priority = {.sched_priority = 50};
-  int fifo = sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+  int fifo = be_real_time(cpu);
   int64_t start = now() + 10000000;
   for (int64_t slot = 0; slot < count; slot++) {
-    int64_t time = start + times[slot], wake = time - lead, at = now();
+    int64_t time = start + times[slot], at = now();
     if (at >= time + (int64_t)interval) {
       skipped++;
       continue;
     }
-    if (at < wake) {
-      struct timespec until = {.tv_sec = wake / 1000000000, .tv_nsec = wake % 1000000000};
-      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    }
-    while ((at = now()) < time) continue;
+    at = wait_until(time, lead, at);
     send(fd, datagram, len, MSG_DONTWAIT);
     deviation[sent++] = at - time;
     late += at - time > 100000;

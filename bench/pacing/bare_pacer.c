@@ -6,27 +6,13 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <sched.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "../../c/i405.h" /* the buckets alone */
-
-static int64_t now(void) {
-  struct timespec at;
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
-}
-
-static int compare(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return x < y ? -1 : x > y;
-}
+#include "plain.h"
 
 /* Connected to `to`; without an address to a socket of our own. */
 static int open_socket(struct sockaddr_in to) {
@@ -58,28 +44,16 @@ int main(int argc, char **argv) {
   int64_t *deviation = calloc(count, sizeof *deviation);
   if (len * burst > (int)sizeof datagrams || deviation == NULL) return 2;
   if (burst > 1 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &len, sizeof len) != 0) return 2;
-  prctl(PR_SET_TIMERSLACK, 1UL);
-  if (cpu >= 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    sched_setaffinity(0, sizeof set, &set);
-  }
-  struct sched_param priority = {.sched_priority = 50};
-  int fifo = sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+  int fifo = be_real_time(cpu);
   memset(deviation, 0, count * sizeof *deviation);
   int64_t start = now() + 10000000;
   for (int64_t slot = 0; slot < count; slot++) {
-    int64_t time = start + slot * interval, wake = time - lead, at = now();
+    int64_t time = start + slot * interval, at = now();
     if (at >= time + interval) {
       skipped++;
       continue;
     }
-    if (at < wake) {
-      struct timespec until = {.tv_sec = wake / 1000000000, .tv_nsec = wake % 1000000000};
-      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-    }
-    while ((at = now()) < time) continue;
+    at = wait_until(time, lead, at);
     send(fd, datagrams, len * burst, MSG_DONTWAIT);
     deviation[sent++] = at - time;
     late += at - time > 100000;
